@@ -1,0 +1,290 @@
+"""The command line: `kit run`, `kit board`, `kit report` and the rest. Errors become two lines and an exit code here only."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+import click
+
+from kit import board as boards
+from kit import cli_board, journal, paths, plan, run
+from kit.aws import TARGETS
+from kit.errors import KitError, RunFailed, UsageError, did_you_mean
+
+__all__ = ["cli", "main"]
+
+target_option = click.option(
+    "--target", type=click.Choice(TARGETS), default="local", show_default=True, help="Where the calls go."
+)
+
+
+class Suggesting(click.Group):
+    """A group that answers an unknown command with the closest known one."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Like click's, with "did you mean"."""
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            raise UsageError(
+                f'{ctx.command_path} has no command "{args[0]}".',
+                did_you_mean(args[0], self.list_commands(ctx)),
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Suggesting, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Run the event's runbooks, follow its board, report its days."""
+
+
+def main() -> None:
+    """The entry point: runs a command, turns a KitError into two lines on stderr and its exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except KitError as error:
+        _fail(error.message, error.hint, error.exit_code)
+    except click.ClickException as error:
+        _fail(error.format_message(), "kit --help shows the commands.", 2)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("Stopped.", "What was done is recorded; the same command goes on from there.", 130)
+    except BrokenPipeError:  # `kit board | head`
+        sys.stderr.close()
+
+
+def _fail(message: str, hint: str, code: int) -> None:
+    click.echo(f"Error: {message}", err=True)
+    if hint:
+        click.echo(hint, err=True)
+    sys.exit(code)
+
+
+@cli.command("run")
+@click.option("--day", type=int, help="Only this day's runbooks.")
+@click.option("--workstream", help="Only this workstream's runbooks.")
+@click.option("--only", multiple=True, metavar="ID ...", help="Only these runbooks.")
+@click.option("--from", "start", metavar="ID", help="This runbook and all after it.")
+@click.option("--force", is_flag=True, help="Run again what is done.")
+@click.option(
+    "-p", "given", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter: name, or D2.name."
+)
+@click.argument("ids", nargs=-1, metavar="[ID ...]")
+@target_option
+def run_command(
+    day: int | None,
+    workstream: str | None,
+    only: tuple[str, ...],
+    start: str | None,
+    force: bool,
+    given: tuple[tuple[str, str], ...],
+    ids: tuple[str, ...],
+    target: str,
+) -> None:
+    """Run runbooks in the order of their needs, resuming where the last run ended."""
+    from kit import aws, report
+
+    the_plan = plan.load()
+    home = paths.home(target)
+    account = aws.connect(the_plan, target, home).account
+    book = journal.here(target)
+    done = _done(boards.fold(the_plan, book.snapshot(), target=target), account)
+    cards = run.selection(the_plan, done, day=day, workstream=workstream, only=(*only, *ids), start=start)
+    arguments = run.parameters(the_plan, cards, {name.strip(): value for name, value in given}, target)
+    outcomes = []
+    with _Progress(len(cards)) as progress:
+        for outcome in run.run(
+            the_plan,
+            cards,
+            arguments,
+            target=target,
+            account=account,
+            done=() if force else done,
+            on_start=progress.start,
+        ):
+            progress.show(outcome)
+            outcomes.append(outcome)
+    events = book.snapshot()
+    pages = [report.day(the_plan, events, d, home=home) for d in sorted({c.day for c in cards})]
+    for page in pages:
+        click.echo(f"Report: {page}")
+    click.echo(f"Board:  {home / 'board' / 'board.md'}")
+    if bad := [o for o in outcomes if o.state in ("failed", "skipped")]:
+        raise RunFailed(
+            f"{len(bad)} of {len(cards)} runbooks are not done: {', '.join(o.card.id for o in bad)}.",
+            "Mend the first that failed, then run the same command: it goes on from there.",
+        )
+
+
+def _done(board: boards.Board, account: str) -> set[str]:
+    """The ids of cards whose evidence was made in this account."""
+    return {
+        card.id
+        for card in board.cards
+        if card.run and card.run.account == account and card.state in ("Done", "Review")
+    }
+
+
+class _Progress:
+    """A line per runbook; on a terminal, the one that runs is shown with a clock."""
+
+    SIGNS: ClassVar[dict[str, str]] = {"done": "✓", "failed": "✗", "skipped": "–", "kept": "✓"}
+
+    def __init__(self, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self.console = Console(highlight=False)
+        self.total = total
+        self.count = 0
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        self.live = Progress(*columns, console=self.console, transient=True)
+        self.task: Any = None
+
+    def __enter__(self) -> _Progress:
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.live.stop()
+
+    def start(self, card: plan.Subtask) -> None:
+        """Show that `card` runs now."""
+        self.task = self.live.add_task(f"{self.count + 1}/{self.total} {card.label}")
+
+    def show(self, outcome: run.Outcome) -> None:
+        """Show what became of a card, for good."""
+        from rich.markup import escape
+
+        if self.task is not None:
+            self.live.remove_task(self.task)
+            self.task = None
+        self.count += 1
+        sign, card = self.SIGNS[outcome.state], outcome.card
+        what = {"kept": "done before", "skipped": f"skipped: {outcome.reason}"}.get(
+            outcome.state, f"{outcome.seconds:.1f} s"
+        )
+        line = f"{sign} {self.count}/{self.total}  {card.label}  ({card.notebook})  {what}"
+        self.console.print(escape(line), soft_wrap=True)
+        if why := outcome.failure:
+            at = f" in cell {why.cell}" if why.cell else ""
+            self.console.print(escape(f"    {why.error}{at}: {why.message}"), soft_wrap=True)
+            if outcome.copy:
+                self.console.print(escape(f"    evidence: {outcome.copy}"), soft_wrap=True)
+
+
+@cli.command("report")
+@click.option("--day", type=int, help="The day of the event; without it, every day so far.")
+@target_option
+def report_command(day: int | None, target: str) -> None:
+    """Write the day-end report: one HTML file that needs no network."""
+    from kit import report
+
+    the_plan, home = plan.load(), paths.home(target)
+    days = range(1, len(the_plan.event.dates) + 1)
+    if day is not None and day not in days:
+        raise UsageError(f"The event has no day {day}.", f"Its days are 1 to {len(days)}.")
+    events = journal.here(target).snapshot()
+    for number in [day] if day else days:
+        click.echo(f"Report: {report.day(the_plan, events, number, home=home)}")
+
+
+@cli.command("plan")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+def plan_command(file: Path | None) -> None:
+    """Say whether the plan holds together, and show the order of its runbooks."""
+    from kit import frame
+
+    the_plan = plan.load(file)
+    for card in the_plan.in_order():
+        frame.read(paths.root() / card.notebook)
+        needs = f"  needs {', '.join(card.needs)}" if card.needs else ""
+        click.echo(f"day {card.day}  {card.label}  ({card.notebook}, {card.minutes} min){needs}")
+
+
+@cli.command("status")
+@target_option
+def status_command(target: str) -> None:
+    """The event in a few lines: how far it is, what is blocked, what can be started, where things are."""
+    from kit.local_aws import process
+
+    the_plan, home = plan.load(), paths.home(target)
+    board = boards.fold(the_plan, journal.here(target).snapshot(), target=target)
+    cards = [c for c in board.cards if c.state != "Done"]
+    click.echo(f"{the_plan.event.name}: {len(board.cards) - len(cards)} of {len(board.cards)} cards done")
+    for card in cards:
+        if card.state == "Blocked":
+            click.echo(f"Blocked  {card.id} · {card.title}: {card.reason}")
+        elif card.failed:
+            click.echo(f"Failed   {card.id} · {card.title}: {card.failed.error}")
+    if ready := [c.id for c in cards if c.state == "To do" and c.ready]:
+        click.echo(f"Ready    {', '.join(ready)}")
+    server = process.status(home / "aws") if target == "local" else None
+    if target == "local":
+        click.echo(f"Local AWS {'at ' + server.url if server else 'does not run'}")
+    click.echo(f"Files    {home}")
+
+
+@cli.command("new")
+@click.argument("id")
+@click.argument("title")
+@click.option("--workstream", required=True, help="Whose runbook it is.")
+@click.option("--day", type=int, default=1, show_default=True)
+@click.option("--minutes", type=int, default=60, show_default=True)
+@click.option("--needs", multiple=True, metavar="ID", help="What must be done before.")
+def new_command(id: str, title: str, workstream: str, day: int, minutes: int, needs: tuple[str, ...]) -> None:
+    """Add a runbook: a copy of the template, and its entry in the plan."""
+    from kit import template
+
+    notebook = template.new(plan.load(), id, title, workstream, day=day, minutes=minutes, needs=needs)
+    click.echo(f"Made {notebook} and its entry in {paths.plan_file()}.")
+    click.echo(f"Next: jupyter lab {notebook}, then kit run --only {id}")
+
+
+@cli.group("local", cls=Suggesting)
+def local_group() -> None:
+    """The local AWS of this event folder."""
+
+
+@local_group.command("up")
+@click.option("--port", type=int, default=0, help="A fixed port; without it, any free one.")
+def local_up(port: int) -> None:
+    """Start the local AWS where it does not run yet."""
+    from kit.local_aws import process
+
+    server = process.up(paths.home() / "aws", port=port)
+    click.echo(f"The local AWS answers at {server.url} (account {server.account}, process {server.pid}).")
+
+
+@local_group.command("down")
+def local_down() -> None:
+    """Stop the local AWS, its jobs and its endpoints."""
+    from kit.local_aws import process
+
+    stopped = process.down(paths.home() / "aws")
+    click.echo("Stopped." if stopped else "It was not running.")
+
+
+@local_group.command("status")
+def local_status() -> None:
+    """Say what runs in the local AWS."""
+    from kit.local_aws import process
+
+    server = process.status(paths.home() / "aws")
+    if server is None:
+        click.echo("The local AWS does not run. kit local up starts it.")
+        return
+    click.echo(f"The local AWS answers at {server.url} (account {server.account}, process {server.pid}).")
+    click.echo("Jobs and endpoints run on this machine's own Python and libraries, whatever image they name.")
+
+
+@cli.group("board", cls=Suggesting, invoke_without_command=True)
+@click.pass_context
+def board_group(ctx: click.Context) -> None:
+    """The shared board: look at it, or tell it something."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(cli_board.show)
+
+
+for command in cli_board.commands:
+    board_group.add_command(command)

@@ -1,0 +1,261 @@
+"""What a notebook holds: `rb = kit.runbook("D2", target)`, then `rb.take`, `rb.check`, `rb.complete`, `rb.blocked`."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kit import aws, board, checks, frame, journal, paths, plan
+from kit.errors import CheckFailed, MissingInput, NotRecorded, RunbookError, did_you_mean
+
+if TYPE_CHECKING:
+    import boto3
+    from sagemaker.core.helper.session_helper import Session
+
+__all__ = ["RUN", "Runbook", "handed_over"]
+
+RUN = "KIT_RUN"
+"""The environment variable by which `kit run` tells a kernel which run it belongs to."""
+
+
+class Runbook:
+    """One execution of one runbook: what it takes, what it checks, what it records."""
+
+    def __init__(self, id: str, target: str = "local") -> None:
+        """Open the runbook of card `id` and journal that it started.
+
+        Raises:
+            UsageError: the plan has no such card, or there is no such target.
+            RunbookError: the notebook's frame is broken.
+            AwsRefused, LocalAwsError: as `aws.connect`.
+        """
+        self.plan = plan.load()
+        self.card = self.plan[id]
+        self.frame = frame.read(paths.root() / self.card.notebook)
+        self.home = paths.home(target)
+        self.aws = aws.connect(self.plan, target, self.home)
+        self.run = os.environ.get(RUN, "")
+        self.checks: dict[str, checks.Check] = {}
+        self._journal = journal.here(target)
+        self._began = time.monotonic()
+        self._record("started", run=self.run, notebook=self.card.notebook)
+        aws.watch(self._register)
+
+    # Where the calls go
+
+    @property
+    def session(self) -> boto3.Session:
+        """The boto3 session: `rb.session.client("s3")`."""
+        return self.aws.session
+
+    @property
+    def sagemaker(self) -> Session:
+        """The SageMaker SDK's session: `ModelTrainer(sagemaker_session=rb.sagemaker, ...)`."""
+        return self.aws.sagemaker
+
+    @property
+    def account(self) -> str:
+        """The AWS account number."""
+        return self.aws.account
+
+    @property
+    def region(self) -> str:
+        """The AWS region."""
+        return self.aws.region
+
+    @property
+    def bucket(self) -> str:
+        """The event's bucket; F1 makes it."""
+        return self.aws.bucket
+
+    @property
+    def role(self) -> str:
+        """The ARN of the execution role of jobs and endpoints; F1 makes it."""
+        return self.aws.role
+
+    @property
+    def tags(self) -> list[dict[str, str]]:
+        """The tags for a Create call, as `[{"Key": ..., "Value": ...}]`."""
+        return [*(dict(tag) for tag in self.aws.tags), {"Key": "eba:card", "Value": self.card.id}]
+
+    @property
+    def poll(self) -> int:
+        """Seconds between two looks at something that is being made."""
+        return self.aws.poll
+
+    @property
+    def data(self) -> plan.Data:
+        """The plan's data block: target column, positive label, sensitive columns and so on."""
+        return self.plan.data
+
+    @property
+    def folder(self) -> Path:
+        """The folder of this runbook's notebook; its job scripts lie in `jobs/` below it."""
+        return self.frame.path.parent
+
+    def uri(self, *parts: str) -> str:
+        """`rb.uri("train")` -> `s3://<bucket>/eba/d2/train`: where this runbook's things lie in S3."""
+        return "/".join([f"s3://{self.bucket}/eba", self.card.id.lower(), *parts])
+
+    def name(self, stem: str) -> str:
+        """`rb.name("train")` -> `eba-d2-train-0c3f9a`: a resource name that no other run uses."""
+        return f"{_slug(f'eba-{self.card.id}-{stem}')[:50]}-{secrets.token_hex(3)}"
+
+    # What it takes, checks and records
+
+    def take(self, name: str) -> Any:
+        """What another runbook handed over: `rb.take("D1.raw")`.
+
+        Raises:
+            MissingInput: it is not there yet; the message names the runbook that makes it.
+        """
+        return handed_over(self.plan, self._journal.snapshot(), name, self.aws.target, self.aws.account)
+
+    def check(self, name: str, got: Any, expected: Any, digits: int = 2) -> None:
+        """Hold `got` against `expected`, print one line, journal it.
+
+        Args:
+            name: one of the "Done when" bullets, word for word.
+            got: what came out.
+            expected: a value it must equal, or an expectation of `kit.checks` such as `at_least(0.7)`.
+            digits: decimals shown of a float.
+
+        Raises:
+            RunbookError: `name` is not a "Done when" bullet.
+            CheckFailed: it does not hold (after it was journalled).
+        """
+        if name not in self.frame.done_when:
+            raise RunbookError(
+                f'"{name}" is not under "Done when" in {self.frame.path.name}.',
+                did_you_mean(name, self.frame.done_when),
+            )
+        check = checks.checked(name, got, expected, digits)
+        self.checks[name] = check
+        self._record("checked", **check.as_data())
+        if not check.ok:
+            raise CheckFailed(check.line, "Look at the cells above it; after a change, run this cell again.")
+        print(check.line)  # noqa: T201 - the line is the cell's output, which nbval compares
+
+    def complete(
+        self,
+        outputs: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        attachments: Iterable[Path | str] = (),
+    ) -> None:
+        """Record completion: the evidence that moves the card to Done.
+
+        Args:
+            outputs: what is handed over, by name; texts and numbers.
+            metrics: numbers for the report, by name.
+            attachments: files to show with the card; each is copied into the event's folder.
+
+        Raises:
+            NotRecorded: a "Done when" bullet has no check yet, or its check failed.
+        """
+        if missing := [name for name in self.frame.done_when if name not in self.checks]:
+            raise NotRecorded(
+                f"{self.card.id} is not done: no check has run for {checks.shown(missing)}.",
+                "Run the cells under Check, then this one.",
+            )
+        if failed := [check.name for check in self.checks.values() if not check.ok]:
+            raise NotRecorded(
+                f"{self.card.id} is not done: {checks.shown(failed)} did not hold.",
+                "Correct it, run its cell again, then this one.",
+            )
+        self._record(
+            "completed",
+            run=self.run,
+            notebook=self.card.notebook,
+            sha256=self.frame.sha256,
+            seconds=round(time.monotonic() - self._began, 1),
+            checks=[self.checks[name].as_data() for name in self.frame.done_when],
+            outputs=_recordable(outputs or {}, "outputs"),
+            metrics={name: float(value) for name, value in (metrics or {}).items()},
+            attachments=[self._attached(Path(path)) for path in attachments],
+        )
+        self._refresh()
+        print(f"Recorded: {self.card.label} · {len(self.checks)} checks hold.")  # noqa: T201
+
+    def blocked(self, reason: str, unblocker: str = "") -> None:
+        """Say that the card cannot go on, why, and who can help."""
+        if not reason.strip():
+            raise RunbookError(
+                "A block needs a reason.", 'Say what is missing: rb.blocked("no quota for ml.m5").'
+            )
+        self._record("blocked", reason=reason.strip(), unblocker=unblocker.strip())
+        self._refresh()
+
+    def note(self, text: str) -> None:
+        """Add a note to the card."""
+        self._record("noted", text=text)
+        self._refresh()
+
+    # Recording
+
+    def _record(self, type: str, **data: Any) -> None:
+        self._journal.append(type, self.card.id, target=self.aws.target, account=self.aws.account, **data)
+
+    def _refresh(self) -> None:
+        board.refresh(self.plan, self._journal, self.home / "board")
+
+    def _register(self, made: aws.Made) -> None:
+        self._record(
+            "removed" if made.gone else "made",
+            service=made.service,
+            operation=made.operation,
+            name=made.name,
+            arn=made.arn,
+        )
+
+    def _attached(self, path: Path) -> dict[str, str]:
+        """A copy of the file in the event's folder, as the journal names it."""
+        folder = self.home / "attachments" / self.card.id
+        folder.mkdir(parents=True, exist_ok=True)
+        copy = folder / path.name
+        copy.write_bytes(path.read_bytes())
+        return {"title": path.stem.replace("_", " "), "path": copy.relative_to(self.home).as_posix()}
+
+
+def handed_over(
+    plan: plan.Plan, events: Iterable[journal.Event], name: str, target: str, account: str
+) -> Any:
+    """The latest value of `name` ("D1.raw") that its runbook recorded in this account. Pure.
+
+    Raises:
+        MissingInput: none; the message names the runbook that makes it and how to run it.
+        UsageError: the plan has no such card.
+    """
+    id, _, output = name.partition(".")
+    card = plan[id]
+    done = [e for e in events if e.type == "completed" and e.card == id and e.target == target]
+    here = [e for e in done if e.account == account]
+    if not here:
+        elsewhere = " It was done, but in another account." if done else ""
+        raise MissingInput(
+            f"{name} is not there: {card.label} is not done yet.{elsewhere}",
+            f"Run {card.notebook} first: kit run --only {id}",
+        )
+    outputs = max(here, key=lambda e: (e.ts, e.id)).data.get("outputs", {})
+    if output not in outputs:
+        raise MissingInput(f'{card.label} is done, but records no "{output}".', did_you_mean(output, outputs))
+    return outputs[output]
+
+
+def _recordable(outputs: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """The outputs, if each is a plain value that another process can read back from JSON."""
+    for name, value in outputs.items():
+        if not isinstance(value, (str, int, float, bool, list, dict)):
+            raise RunbookError(
+                f"{what}: {name} is {type(value).__name__}, which the journal cannot hold.",
+                "Save it to S3 and hand over its URI.",
+            )
+    return dict(outputs)
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
