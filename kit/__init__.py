@@ -1,21 +1,27 @@
 """The helper package of the lab kit: records completion on the shared board, runs runbooks, reports each day.
 
-A notebook needs one line of it: `rb = kit.runbook("D2", target)`.
+What a notebook needs of it: `rb = kit.runbook("D2", target)`, and expectations such as `kit.at_least(0.7)`.
+Everything is imported where it is used, so that `import kit` costs nothing.
 """
 
-from kit.checks import above, at_least, at_most, below, between, contains, near, one_of
+from __future__ import annotations
 
-# After this import the name `kit.runbook` is the class, not its module: `kit.runbook("D2")` is what notebooks say.
-from kit.runbook import Runbook as runbook
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "above",
-    "at_least",
-    "at_most",
-    "below",
-    "between",
-    "contains",
-    "near",
-    "one_of",
-    "runbook",
-]
+if TYPE_CHECKING:
+    from kit.checks import above, at_least, at_most, below, between, contains, near, one_of
+    from kit.runbooks import Runbook as runbook
+
+__all__ = ["above", "at_least", "at_most", "below", "between", "contains", "near", "one_of", "runbook"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "runbook":
+        from kit.runbooks import Runbook
+
+        return Runbook
+    if name in __all__:
+        from kit import checks
+
+        return getattr(checks, name)
+    raise AttributeError(f"module 'kit' has no attribute {name!r}")

@@ -1,0 +1,82 @@
+"""Every runbook as a regression test: nbval, in the order of the plan, on one fresh event folder.
+
+`--store` executes them the same way and stores the outputs of check cells (and nothing else) in the notebooks.
+`--only ID ...` names runbooks; what they need runs before them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kit import paths, plan
+from kit.local_aws import process
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--store", action="store_true", help="store the outputs of check cells")
+    parser.add_argument("--only", nargs="+", metavar="ID", default=[], help="these, and what they need")
+    arguments = parser.parse_args(argv)
+    notebooks = selected(plan.load(), arguments.only)
+    with tempfile.TemporaryDirectory(prefix="kit-nbval-") as folder:
+        os.environ["KIT_HOME"] = folder
+        try:
+            if arguments.store:
+                for notebook in notebooks:
+                    print(notebook.relative_to(paths.root()), flush=True)
+                    store(notebook)
+                return 0
+            command = [
+                sys.executable,
+                "-m",
+                "pytest",
+                "--nbval-lax",
+                "-p",
+                "no:xdist",
+                "-p",
+                "no:cacheprovider",
+            ]
+            return subprocess.run([*command, *map(str, notebooks)], cwd=paths.root(), check=False).returncode
+        finally:
+            process.down(Path(folder) / "aws")
+
+
+def selected(the_plan: plan.Plan, only: Sequence[str]) -> list[Path]:
+    """The notebooks to run, each once, in the order of the plan."""
+    wanted = set(only) | the_plan.needed_by(only) if only else {c.id for c in the_plan.cards}
+    notebooks = [paths.root() / c.notebook for c in the_plan.in_order() if c.id in wanted]
+    return list(dict.fromkeys(notebooks))
+
+
+def store(notebook: Path) -> None:
+    """Execute in place; keep counts everywhere and outputs where the tag `keep_output` says so."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    node: Any = nbformat.read(notebook, as_version=4)
+    resources = {"metadata": {"path": str(notebook.parent)}}
+    NotebookClient(node, timeout=1200, kernel_name="python3", resources=resources).execute()
+    raw = json.loads(notebook.read_text(encoding="utf-8"))
+    for cell, executed in zip(raw["cells"], node.cells, strict=True):
+        if cell["cell_type"] == "code":
+            keep = "keep_output" in cell["metadata"].get("tags", [])
+            cell["execution_count"] = executed.execution_count
+            cell["outputs"] = [lined(dict(output)) for output in executed.outputs] if keep else []
+    notebook.write_text(json.dumps(raw, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def lined(output: dict[str, Any]) -> dict[str, Any]:
+    """The output with its text as a list of lines, as notebooks are kept in git."""
+    return output | {"text": output["text"].splitlines(keepends=True)} if "text" in output else output
+
+
+if __name__ == "__main__":
+    sys.exit(main())
