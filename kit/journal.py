@@ -18,7 +18,7 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -87,9 +87,16 @@ def ulid(at: dt.datetime) -> str:
     return "".join(ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
 
 
-def merged(events: Iterator[Event] | list[Event]) -> list[Event]:
+def merged(events: Iterable[Event]) -> list[Event]:
     """The events once each, in the order of (ts, id): the same list however they were split over files."""
-    return sorted({e.id: e for e in events}.values(), key=lambda e: (e.ts, e.id))
+    unique: dict[str, Event] = {}
+    for event in events:
+        known = unique.setdefault(event.id, event)
+        if (
+            known is not event and known != event
+        ):  # two events under one id: nobody's order of reading decides
+            unique[event.id] = min(known, event, key=repr)
+    return sorted(unique.values(), key=lambda e: (e.ts, e.id))
 
 
 def open(
