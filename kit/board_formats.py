@@ -182,7 +182,7 @@ def to_markdown(board: Board) -> str:
         f"{days}, {event.time_zone}.",
     ]
     lines += [
-        f"As of {_local(board, board.at)}, the last event." if board.at else "Nothing has happened yet.",
+        f"As of {_local(board, board.at)}." if board.at else "Nothing has happened yet.",
         "",
     ]
     lines += ["| Workstream | " + " | ".join(STATES) + " |", "|---|" + "---:|" * len(STATES)]
