@@ -17,7 +17,7 @@ from kit.errors import AwsRefused, UsageError, did_you_mean
 from kit.plan import Plan
 
 if TYPE_CHECKING:
-    import boto3
+    from boto3.session import Session as BotoSession
     from sagemaker.core.helper.session_helper import Session
 
 __all__ = ["TARGETS", "Aws", "Made", "connect", "created", "watch"]
@@ -35,7 +35,7 @@ class Aws:
     bucket: str
     role: str
     tags: tuple[Mapping[str, str], ...]
-    session: boto3.Session
+    session: BotoSession
     poll: int
 
     @functools.cached_property
@@ -54,21 +54,21 @@ def connect(plan: Plan, target: str, home: Path) -> Aws:
         AwsRefused: no credentials, or the plan does not allow their account.
         LocalAwsError: the local AWS does not start.
     """
-    import boto3
+    from boto3.session import Session
 
     if target not in TARGETS:
         raise UsageError(f'There is no target "{target}".', did_you_mean(target, TARGETS))
     region = plan.aws.region
     if target == "local":
         account = _pointed_at_local_aws(home / "aws", region)
-        session = boto3.Session(region_name=region)
+        session = Session(region_name=region)
     else:
         if "AWS_ENDPOINT_URL" in os.environ and "127.0.0.1" in os.environ["AWS_ENDPOINT_URL"]:
             raise AwsRefused(
                 "This process already talks to the local AWS.",
                 "Restart the kernel, then run with target = aws.",
             )
-        session = boto3.Session(region_name=region)
+        session = Session(region_name=region)
         account = _allowed_account(plan, session)
     return Aws(
         target=target,
@@ -95,7 +95,7 @@ def _pointed_at_local_aws(folder: Path, region: str) -> str:
     return server.account
 
 
-def _allowed_account(plan: Plan, session: boto3.Session) -> str:
+def _allowed_account(plan: Plan, session: BotoSession) -> str:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:

@@ -10,18 +10,19 @@ from typing import Any
 import click
 
 from kit import board as boards
-from kit import journal, paths, plan
+from kit import board_formats, cards, journal, paths, plan
 from kit.aws import TARGETS
 from kit.errors import UsageError, did_you_mean
 
 __all__ = ["FORMATS", "commands"]
 
 FORMATS = {
-    "text": boards.text,
-    "json": boards.to_json,
-    "csv": boards.to_csv,
-    "jira": boards.to_jira_csv,
-    "markdown": boards.to_markdown,
+    "text": board_formats.text,
+    "json": board_formats.to_json,
+    "csv": board_formats.to_csv,
+    "transitions": board_formats.to_transitions_csv,
+    "jira": board_formats.to_jira_csv,
+    "markdown": board_formats.to_markdown,
 }
 
 target_option = click.option("--target", type=click.Choice(TARGETS), default="local", show_default=True)
@@ -40,19 +41,19 @@ class Wall:
         """The board as it is now."""
         return boards.fold(self.plan, self.journal.snapshot(), target=self.target)
 
-    def card(self, id: str) -> boards.Card:
+    def card(self, id: str) -> cards.Card:
         """The card with this id; raises UsageError with the closest one."""
-        cards = {card.id: card for card in self.board().cards}
-        if id not in cards:
-            raise UsageError(f'The board has no card "{id}".', did_you_mean(id, cards))
-        return cards[id]
+        known = {card.id: card for card in self.board().cards}
+        if id not in known:
+            raise UsageError(f'The board has no card "{id}".', did_you_mean(id, known))
+        return known[id]
 
-    def tell(self, type: str, id: str = "", **data: Any) -> None:
+    def tell(self, type: str, about: str, **data: Any) -> None:
         """Journal one event, rewrite the board files, and say how the card stands now."""
-        self.journal.append(type, id, target=self.target, **data)
+        self.journal.append(type, about, target=self.target, **data)
         board = boards.refresh(self.plan, self.journal, self.home / "board")
         for card in board.cards:
-            if card.id == id:
+            if card.id == about:
                 owner = f", {card.owner}" if card.owner else ""
                 click.echo(f"{card.id} · {card.title}: {card.state}{owner}")
 
@@ -63,7 +64,7 @@ class Wall:
 def show(target: str = "local", watch: bool = False) -> None:
     """The board in the terminal."""
     wall = Wall(target)
-    click.echo(boards.text(wall.board()))
+    click.echo(board_formats.text(wall.board()))
     if watch:
         import time
 
@@ -73,7 +74,7 @@ def show(target: str = "local", watch: bool = False) -> None:
             events, cursor = wall.journal.changed_since(cursor)
             if events:
                 click.clear()
-                click.echo(boards.text(wall.board()))
+                click.echo(board_formats.text(wall.board()))
 
 
 @click.command("start")

@@ -10,12 +10,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from kit import board, frame, journal, paths
+from kit import board, frame, journal, kernels, paths
 from kit.errors import UsageError, did_you_mean
 from kit.plan import Plan, Subtask
 from kit.runbooks import RUN
@@ -141,24 +141,29 @@ def run(
     runs, journals that, and raises KeyboardInterrupt.
     """
     home, book, id = paths.home(target), journal.here(target), run_id()
+    facts = {"target": target, "account": account}
     lost: set[str] = set()
-    for card in cards:
-        facts = {"target": target, "account": account}
-        if card.id in done:
-            yield Outcome(card, "kept")
-        elif broken := sorted(lost.intersection(card.needs)):
-            lost.add(card.id)
-            reason = f"needs {', '.join(broken)}"
-            book.append("skipped", card.id, **facts, run=id, reason=reason)
-            yield Outcome(card, "skipped", reason=reason)
-        else:
+    todo = [card for card in cards if card.id not in done]
+    with kernels.Ahead({RUN: id, "KIT_HOME": str(home)}) as ahead:
+        for card in cards:
+            if card.id in done:
+                yield Outcome(card, "kept")
+                continue
+            todo.remove(card)
+            if broken := sorted(lost.intersection(card.needs)):
+                lost.add(card.id)
+                reason = f"needs {', '.join(broken)}"
+                book.append("skipped", card.id, **facts, run=id, reason=reason)
+                yield Outcome(card, "skipped", reason=reason)
+                continue
             on_start(card)
-            outcome = _executed(card, arguments[card.id], home, id)
+            kernel = ahead.take(paths.root() / card.notebook)
+            if todo:
+                ahead.prepare(paths.root() / todo[0].notebook)
+            outcome = _executed(card, arguments[card.id], kernel, home, id)
             if outcome.state == "done" and not _recorded(book, card.id, id):
-                note = Failure(
-                    "", "NotRecorded", "It ran to its end, but recorded nothing: end it with rb.complete()."
-                )
-                outcome = Outcome(card, "failed", outcome.seconds, outcome.copy, note)
+                why = "It ran to its end, but recorded nothing: end it with rb.complete()."
+                outcome = replace(outcome, state="failed", failure=Failure("", "NotRecorded", why))
             _journal(book, outcome, id, facts)
             board.refresh(plan, book, home / "board")
             if outcome.failure:
@@ -169,7 +174,7 @@ def run(
 
 
 def _journal(book: journal.Journal, outcome: Outcome, run: str, facts: Mapping[str, str]) -> None:
-    common = {**facts, "run": run, "copy": outcome.copy, "seconds": outcome.seconds}
+    common: dict[str, Any] = {**facts, "run": run, "copy": outcome.copy, "seconds": outcome.seconds}
     if outcome.failure:
         why = outcome.failure
         book.append(
@@ -183,45 +188,39 @@ def _recorded(book: journal.Journal, card: str, run: str) -> bool:
     return any(e.type == "completed" and e.card == card and e.data.get("run") == run for e in book.snapshot())
 
 
-def _executed(card: Subtask, arguments: Mapping[str, Any], home: Path, run: str) -> Outcome:
+def _executed(
+    card: Subtask, arguments: Mapping[str, Any], kernel: kernels.Kernel, home: Path, run: str
+) -> Outcome:
     """Execute one notebook by papermill into home/runs/<run>/; a failure leaves the marked copy as evidence."""
-    import papermill
     from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+    from papermill.execute import execute_notebook
 
-    notebook = paths.root() / card.notebook
-    copy = home / "runs" / run / f"{notebook.stem}-{card.id}.ipynb"
+    copy = home / "runs" / run / f"{kernel.notebook.stem}-{card.id}.ipynb"
     copy.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     failure = None
     try:
-        with _environment(**{RUN: run, "KIT_HOME": str(home)}):
-            papermill.execute_notebook(
-                notebook,
-                copy,
-                parameters=dict(arguments),
-                kernel_name="python3",
-                cwd=notebook.parent,
-                progress_bar=False,
-                config=_kernel_config(),
-                # A finished kernel has nothing left to say: ending it at once saves the interpreter's teardown.
-                shutdown_kernel="immediate",
-            )
-    except papermill.PapermillExecutionError as error:
+        execute_notebook(
+            kernel.notebook,
+            copy,
+            parameters=dict(arguments),
+            kernel_name="python3",
+            cwd=kernel.notebook.parent,
+            progress_bar=False,
+            km=kernel.manager(),
+        )
+    except PapermillExecutionError as error:
         failure = Failure(_cell(copy, error.exec_count), error.ename, error.evalue)
     except DeadKernelError:
         failure = Failure("", "DeadKernelError", "The kernel was killed, by a person or for want of memory.")
     except KeyboardInterrupt:
         failure = Failure("", "KeyboardInterrupt", "Stopped by Ctrl-C.")
+    finally:
+        kernel.stop()
     seconds = round(time.monotonic() - began, 1)
     where = copy.relative_to(home).as_posix() if copy.exists() else ""
     return Outcome(card, "failed" if failure else "done", seconds, where, failure)
-
-
-def _kernel_config() -> Any:
-    """Kernels of a run talk over IPC sockets: nothing but this user can connect to them."""
-    from traitlets.config import Config
-
-    return Config({"ConnectionFileMixin": {"transport": "ipc"}})
 
 
 def _cell(copy: Path, count: int) -> str:
@@ -231,18 +230,3 @@ def _cell(copy: Path, count: int) -> str:
             if cell.get("execution_count") == count:
                 return str(cell.get("id", ""))
     return ""
-
-
-@contextlib.contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    """The variables, for the kernels that start within."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -14,7 +14,7 @@ from kit import aws, board, checks, frame, journal, paths, plan
 from kit.errors import CheckFailed, MissingInput, NotRecorded, RunbookError, did_you_mean
 
 if TYPE_CHECKING:
-    import boto3
+    from boto3.session import Session as BotoSession
     from sagemaker.core.helper.session_helper import Session
 
 __all__ = ["RUN", "Runbook", "handed_over"]
@@ -49,7 +49,7 @@ class Runbook:
     # Where the calls go
 
     @property
-    def session(self) -> boto3.Session:
+    def session(self) -> BotoSession:
         """The boto3 session: `rb.session.client("s3")`."""
         return self.aws.session
 
