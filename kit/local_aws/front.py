@@ -1,0 +1,233 @@
+"""The front: one WSGI application that answers AWS's APIs, from its own handlers or through moto.
+
+A handler is a function with `@action("sagemaker", "CreateTrainingJob")`. It gets parameters that the service's model found valid, and
+what it returns is cut to the output's shape and written in the service's protocol.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import logging
+import os
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kit.local_aws import wire
+from kit.local_aws.gateway import Gateway, not_implemented
+from kit.local_aws.protocol import AwsError, missing, now, shaped
+from kit.local_aws.store import Context, Store
+from kit.local_aws.wire import Call, Environ, Reply
+
+__all__ = ["ACCESS_KEY", "App", "Context", "Handler", "action", "handler_of"]
+
+Handler = Callable[[Context, dict[str, Any]], Mapping[str, Any] | None]
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+log = logging.getLogger("kit.local_aws")
+
+# The modules that register handlers, in the order in which they are loaded.
+MODULES = ("identity", "training", "processing", "hosting", "registry", "control")
+# Services that the local AWS answers alone: what has no handler here is not asked of moto, which would invent an answer.
+OWN = ("sagemaker", "sagemaker-runtime", "sagemaker-featurestore-runtime", "sagemaker-metrics")
+ACCESS_KEY = "AKIALOCALAWSSERVER00"  # signs the server's own calls to itself
+CALLS = 1000  # how many of the last calls are kept
+
+_handlers: dict[tuple[str, str], Handler] = {}
+
+
+def action(service: str, *names: str) -> Callable[[Decorated], Decorated]:
+    """Registers a function as the handler of actions of a service (botocore's name for it: "sagemaker-runtime")."""
+
+    def register(function: Decorated) -> Decorated:
+        for name in names:
+            _handlers[service, name] = function
+        return function
+
+    return register
+
+
+def handler_of(service: str, name: str) -> Handler | None:
+    """The handler of an action, if there is one."""
+    return _handlers.get((service, name))
+
+
+class App:
+    """The local AWS of one state folder: `store` holds the records, `folder` the files of jobs, `url` is where it answers."""
+
+    def __init__(self, folder: Path, account: str) -> None:
+        self.folder, self.account, self.url = folder, account, ""
+        self.started = now()
+        self.store = Store()
+        self.stopping = threading.Event()
+        self._gateway = Gateway()
+        self._calls: deque[dict[str, Any]] = deque(maxlen=CALLS)
+        self._counts: Counter[str] = Counter()
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._threads: dict[str, threading.Thread] = {}
+        self._at_stop: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+        for name in MODULES:
+            if importlib.util.find_spec(f"kit.local_aws.{name}"):
+                importlib.import_module(f"kit.local_aws.{name}")
+
+    # What handlers use
+
+    def client(self, service: str, region: str) -> Any:
+        """A boto3 client that asks this same server; made once, safe in threads."""
+        import boto3
+
+        with self._lock:
+            if (service, region) not in self._clients:
+                session = boto3.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key="local")
+                self._clients[service, region] = session.client(service, region, endpoint_url=self.url)
+            return self._clients[service, region]
+
+    def backend(self, service: str, region: str = "aws") -> Any:
+        """moto's state of a service ("iam"; global services have the region "aws")."""
+        from moto.backends import get_backend
+
+        return get_backend(service)[self.account][region]  # type: ignore[call-overload]
+
+    def changed(self) -> None:
+        """Wakes whoever waits for any change."""
+        self.store.changed()
+
+    def background(self, key: str, function: Callable[..., Any], *args: Any) -> threading.Thread:
+        """Runs the function in a thread of that name; what it raises goes to server.log."""
+
+        def run() -> None:
+            try:
+                function(*args)
+            except Exception:
+                log.exception("background %s failed", key)
+            finally:
+                with self._lock:
+                    if self._threads.get(key) is threading.current_thread():
+                        del self._threads[key]
+
+        thread = threading.Thread(target=run, name=key, daemon=True)
+        with self._lock:
+            self._threads[key] = thread
+        thread.start()
+        return thread
+
+    def at_stop(self, function: Callable[[], None]) -> None:
+        """Has the function called when the server ends, the last one registered first."""
+        self._at_stop.append(function)
+
+    def stop(self) -> None:
+        """Ends what the handlers started and wakes whoever waits."""
+        self.stopping.set()
+        for function in reversed(self._at_stop):
+            try:
+                function()
+            except Exception:
+                log.exception("could not stop %s", function)
+        self.changed()
+
+    # The WSGI application
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """The answer to one HTTP request; whatever happens, it has AWS's form."""
+        began = time.perf_counter()
+        body = _body(environ)
+        call: Call | None = None
+        try:
+            if environ["PATH_INFO"].startswith("/_local/"):
+                reply = self._local(environ["PATH_INFO"].removeprefix("/_local/"), body)
+            else:
+                call = wire.identify(environ, body)
+                reply = self._answer(call, environ, body)
+        except AwsError as error:
+            reply = wire.encode_error(call, error)
+        except Exception as error:
+            log.exception("%s failed", f"{call.service}:{call.action}" if call else environ["PATH_INFO"])
+            # AWS answers 500 here; botocore would send the same request four more times, and it would fail the same way.
+            text = f"The local AWS failed at this request: {error!r}. Its log has the traceback."
+            reply = wire.encode_error(call, AwsError("InternalFailure", text, status=501))
+        if call is not None:
+            self._note(call, reply.status, began)
+        return _respond(environ, start_response, reply)
+
+    def _answer(self, call: Call, environ: Environ, body: bytes) -> Reply:
+        handler = handler_of(call.service, call.action) if call.operation is not None else None
+        if handler is None and call.service in OWN:
+            raise not_implemented(call.service, call.action)
+        if handler is None:
+            return self._gateway(call, environ, body)
+        assert call.operation is not None
+        version = self.store.version
+        ctx = Context(self, self.account, call.region, call.principal)
+        result = handler(ctx, wire.decode(call, body)) or {}
+        answer = shaped(call.operation.output_shape, dict(result))
+        if lacking := missing(call.operation.output_shape, answer):
+            log.error("the answer to %s:%s lacks %s", call.service, call.action, ", ".join(lacking))
+        reply = wire.encode(call, answer)
+        if ctx.seen:  # what a client that waits next may wait for (client.py)
+            reply.headers.append(("x-local-seen", f"{version} {','.join(sorted(ctx.seen)[:20])}"))
+        return reply
+
+    def _note(self, call: Call, status: int, began: float) -> None:
+        took = round((time.perf_counter() - began) * 1000, 1)
+        self._counts[call.service] += 1
+        self._calls.append({"service": call.service, "action": call.action, "status": status, "ms": took})
+
+    # What the kit itself asks
+
+    def _local(self, what: str, body: bytes) -> Reply:
+        if what == "wait":
+            asked = json.loads(body or b"{}")
+            seconds = 0.0 if self.stopping.is_set() else float(asked.get("timeout", 0))
+            since = int(asked.get("since", self.store.version))
+            changed = self.store.wait(since, asked.get("arns", ()), seconds)
+            return _json({"changed": changed, "version": self.store.version})
+        if what == "status":
+            return _json(self.status())
+        if what == "calls":
+            return _json({"calls": list(self._calls)})
+        return _json({"message": f"There is no /_local/{what}."}, 404)
+
+    def status(self) -> dict[str, Any]:
+        """Who this is and what it does now: account, jobs that run, endpoints in service, calls per service."""
+        kinds = ("TrainingJob", "ProcessingJob", "TransformJob", "HyperParameterTuningJob")
+        return {
+            "url": self.url,
+            "pid": os.getpid(),
+            "account": self.account,
+            "folder": str(self.folder),
+            "started": self.started.isoformat(),
+            "jobs": sum(self.store.count(kind, f"{kind}Status", "InProgress", "Stopping") for kind in kinds),
+            "endpoints": self.store.count("Endpoint", "EndpointStatus", "InService", "Updating"),
+            "services": dict(self._counts),
+            "threads": sorted(self._threads),
+        }
+
+
+def _body(environ: Environ) -> bytes:
+    """The whole request body; read in any case, or the connection's next request would begin with it."""
+    if environ.get("wsgi.input_terminated"):
+        return bytes(environ["wsgi.input"].read())
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    return bytes(environ["wsgi.input"].read(length)) if length else b""
+
+
+def _json(value: Mapping[str, Any], status: int = 200) -> Reply:
+    return Reply(status, [("Content-Type", "application/json")], json.dumps(value).encode())
+
+
+def _respond(environ: Environ, start_response: Callable[..., Any], reply: Reply) -> list[bytes]:
+    from werkzeug.http import HTTP_STATUS_CODES
+
+    headers = reply.headers
+    if environ["REQUEST_METHOD"] != "HEAD":  # there the length is the object's, which is not sent
+        dropped = ("content-length", "transfer-encoding")
+        headers = [(k, v) for k, v in headers if k.lower() not in dropped]
+        if reply.status not in (204, 304):
+            headers.append(("Content-Length", str(len(reply.body))))
+    start_response(f"{reply.status} {HTTP_STATUS_CODES.get(reply.status, 'Unknown')}", headers)
+    return [] if environ["REQUEST_METHOD"] == "HEAD" or reply.status in (204, 304) else [reply.body]

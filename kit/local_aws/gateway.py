@@ -1,0 +1,119 @@
+"""The way to moto, which answers everything that the local AWS has no handler for: S3, IAM, STS, CloudWatch, logs and the rest.
+
+What moto does not implement becomes AWS's error form here, with a status that botocore does not retry.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import threading
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote
+
+from kit.local_aws.protocol import AwsError
+from kit.local_aws.wire import Call, Environ, Reply
+
+__all__ = ["Gateway", "not_implemented"]
+
+VIRTUAL_HOST = re.compile(r"^(?P<bucket>.+)\.s3[.-]")
+
+
+def not_implemented(service: str, action: str) -> AwsError:
+    """What the local AWS answers for an action that it does not have; botocore does not retry a 501."""
+    return AwsError(
+        "UnknownOperationException", f"The local AWS does not implement {service}:{action}.", status=501
+    )
+
+
+class Gateway:
+    """moto's WSGI application behind locks: one request at a time per S3 bucket.
+
+    moto checks a precondition and then writes, writes an object in steps that a reader can see, and walks over a bucket's keys while
+    others add to them. With the lock a conditional put is atomic and a reader sees a whole object. Bodies are read before it is taken.
+    """
+
+    def __init__(self) -> None:
+        self._application: Any = None
+        self._making = threading.Lock()
+        self._buckets: dict[str, threading.RLock] = {}
+
+    def __call__(self, call: Call, environ: Environ, body: bytes) -> Reply:
+        """moto's answer. Raises AwsError for what moto does not implement."""
+        if call.request.path.startswith("/moto-api"):
+            raise not_implemented("moto", "api")
+        forwarded = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        forwarded.pop("HTTP_TRANSFER_ENCODING", None)
+        names = _buckets(call) if call.service == "s3" else []
+        try:
+            with self._locked(names):
+                reply = self._ask(forwarded)
+        except NotImplementedError as error:
+            raise not_implemented(call.service, call.action) from error
+        if reply.status >= 400 and _is_page(reply.body):
+            raise not_implemented(call.service, call.action)
+        if reply.status == 404 and not reply.body and call.service != "s3":
+            raise not_implemented(call.service, call.action)
+        return reply
+
+    def _ask(self, environ: Environ) -> Reply:
+        answered: list[tuple[int, list[tuple[str, str]]]] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
+            answered.append((int(status.split()[0]), headers))
+
+        chunks = self._moto()(environ, start_response)
+        try:
+            parts = list(chunks)
+        finally:
+            if hasattr(chunks, "close"):
+                chunks.close()
+        status, headers = answered[-1]
+        return Reply(status, headers, parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def _moto(self) -> Any:
+        with self._making:
+            if self._application is None:
+                self._application = _application()
+            return self._application
+
+    @contextlib.contextmanager
+    def _locked(self, names: list[str]) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            for name in sorted(
+                set(names)
+            ):  # one order, so that two copies between two buckets cannot block each other
+                with self._making:
+                    lock = self._buckets.setdefault(name, threading.RLock())
+                stack.enter_context(lock)
+            yield
+
+
+def _application() -> Any:
+    """moto's application, which says of a service that it does not know that it is not implemented."""
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+    class Application(DomainDispatcherApplication):  # type: ignore[misc]
+        def get_backend_for_host(self, host: str | None) -> Any:
+            backend = super().get_backend_for_host(host)
+            if backend is None and host is not None:
+                raise NotImplementedError(host)
+            return backend
+
+    return Application(create_backend_app)
+
+
+def _is_page(body: bytes) -> bool:
+    return body[:15].lower().startswith((b"<!doctype html", b"<html"))
+
+
+def _buckets(call: Call) -> list[str]:
+    """The buckets that an S3 request reads or writes: its own, and the one it copies from."""
+    virtual = VIRTUAL_HOST.match(call.request.host)
+    paths = [] if virtual else [call.request.path]
+    if source := call.request.headers.get("x-amz-copy-source"):
+        paths.append(unquote(source))
+    named = [path.lstrip("/").partition("/")[0] for path in paths]
+    return [name for name in (*named, virtual["bucket"] if virtual else "") if name]

@@ -1,0 +1,237 @@
+"""What AWS's own service models say about a request and its answer: is it valid, and what may it hold.
+
+The models are those that botocore ships and moto reads (`service-2.json`), so they follow a botocore upgrade by themselves.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import regex
+from botocore.exceptions import UnknownServiceError
+from botocore.model import OperationNotFoundError
+from moto.core.model import OperationModel, ServiceModel, Shape, StructureShape
+from moto.core.utils import get_service_model
+
+__all__ = ["AwsError", "missing", "mistyped", "now", "operation", "problems", "service", "shaped"]
+
+NUMBERS = {"integer": int, "long": int, "float": float, "double": float}
+PATTERN_SECONDS = 1.0  # a pattern that backtracks for longer than this is taken as matched
+
+
+class AwsError(Exception):
+    """An error as AWS answers it: `code` ("ValidationException"), a message, the HTTP status, and the error's other members."""
+
+    def __init__(self, code: str, message: str, status: int = 400, **members: Any) -> None:
+        super().__init__(message)
+        self.code, self.message, self.status, self.members = code, message, status, members
+
+
+def now() -> datetime:
+    """The time in UTC, cut to milliseconds as AWS answers it."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def service(name: str) -> ServiceModel | None:
+    """The model of a service by botocore's name for it ("sagemaker-runtime"); None if there is no such service."""
+    try:
+        return get_service_model(name)  # type: ignore[no-any-return]
+    except UnknownServiceError:
+        return None
+
+
+def operation(service_name: str, name: str) -> OperationModel:
+    """The model of one action. Raises AwsError UnknownOperationException if the service has no such action."""
+    model = service(service_name)
+    try:
+        if model is not None:
+            return model.operation_model(name)
+    except OperationNotFoundError:
+        pass
+    raise AwsError("UnknownOperationException", f"{service_name} has no action {name}.")
+
+
+def mistyped(shape: Shape, value: Any) -> str:
+    """The first JSON value of a wrong type, in the wording of AWS's SerializationException; empty if there is none."""
+    kind = shape.type_name
+    expected: dict[str, tuple[type, ...]] = {
+        "structure": (dict,),
+        "map": (dict,),
+        "list": (list,),
+        "string": (str,),
+        "blob": (str,),
+        "boolean": (bool,),
+        "integer": (int,),
+        "long": (int,),
+        "float": (int, float),
+        "double": (int, float),
+        "timestamp": (int, float, str),
+    }
+    if value is None or kind not in expected or (kind == "structure" and shape.is_document_type):
+        return ""
+    wrong_number = kind in ("integer", "long") and isinstance(value, float) and not value.is_integer()
+    numeric = kind in NUMBERS and isinstance(value, int | float) and not isinstance(value, bool)
+    if not (numeric and not wrong_number) and (
+        not isinstance(value, expected[kind]) or (isinstance(value, bool) and kind != "boolean")
+    ):
+        if kind in ("structure", "map"):
+            return "Unexpected type: an object was expected"
+        if kind == "list":
+            return "Expected list or null"
+        return f"{_json_type(value)} can not be converted to {kind.capitalize()}"
+    if kind == "structure":
+        parts = [(shape.members[k], v) for k, v in value.items() if k in shape.members]
+    elif kind == "map":
+        parts = [(shape.value, v) for v in value.values()]
+    else:
+        parts = [(shape.member, v) for v in value] if kind == "list" else []
+    return next((text for part, v in parts if (text := mistyped(part, v))), "")
+
+
+def _json_type(value: Any) -> str:
+    if isinstance(value, bool):
+        return "TRUE_VALUE" if value else "FALSE_VALUE"
+    if isinstance(value, int | float):
+        return "NUMBER_VALUE"
+    return "STRING_VALUE" if isinstance(value, str) else "START_OF_STRUCTURE_OR_MAP"
+
+
+def problems(shape: Shape | None, value: Any, path: str = "") -> list[str]:
+    """Every constraint of the model that the value breaks, in AWS's words; empty if it is valid.
+
+    Checked: required and unknown members, enums, patterns, lengths, ranges, exactly one member of a union.
+    """
+    if shape is None or value is None:
+        return []
+    kind = shape.type_name
+    if kind == "structure":
+        return [] if shape.is_document_type else _structure_problems(shape, value, path)
+    found = [_said(path, value, text) for text in _broken(shape, value)]
+    if kind == "list":
+        for i, item in enumerate(value, start=1):
+            found += problems(shape.member, item, f"{path}.{i}.member")
+    elif kind == "map":
+        for part, shape_of_part, values in (
+            ("keys", shape.key, value.keys()),
+            ("value", shape.value, value.values()),
+        ):
+            if shape_of_part.type_name in ("structure", "list", "map"):
+                for key, item in value.items():
+                    found += problems(shape_of_part, item, f"{path}.{key}.member")
+            elif any(_broken(shape_of_part, item) for item in values):
+                rules = ", ".join(_constraints(shape_of_part))
+                found.append(_said(path, value, f"Map {part} must satisfy constraint: [{rules}]"))
+    return found
+
+
+def _structure_problems(shape: StructureShape, value: dict[str, Any], path: str) -> list[str]:
+    def at(name: str) -> str:
+        return (f"{path}." if path else "") + name[:1].lower() + name[1:]
+
+    found = [
+        f"Value null at '{at(name)}' failed to satisfy constraint: Member must not be null"
+        for name in shape.required_members
+        if value.get(name) is None
+    ]
+    for name, item in value.items():
+        if name in shape.members:
+            found += problems(shape.members[name], item, at(name))
+        else:
+            found.append(
+                f"Unknown member '{name}' at '{path or '$'}': must be one of {', '.join(shape.members)}"
+            )
+    if shape.is_tagged_union and sum(item is not None for item in value.values()) != 1:
+        found.append(_said(path, value, "Exactly one member of the union must be set"))
+    return found
+
+
+def _said(path: str, value: Any, constraint: str) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    text = text if len(text) <= 256 else text[:256] + "..."
+    return f"Value '{text}' at '{path}' failed to satisfy constraint: {constraint}"
+
+
+def _constraints(shape: Shape) -> list[str]:
+    """What the model demands of a scalar, a list's length or a map's size, in AWS's words."""
+    rules, limits = [], shape.metadata
+    noun = "value" if shape.type_name in NUMBERS else "length"
+    if "max" in limits:
+        rules.append(f"Member must have {noun} less than or equal to {limits['max']}")
+    if "min" in limits:
+        rules.append(f"Member must have {noun} greater than or equal to {limits['min']}")
+    if getattr(shape, "enum", None):
+        rules.append(f"Member must satisfy enum value set: [{', '.join(shape.enum)}]")
+    if "pattern" in limits:
+        rules.append(f"Member must satisfy regular expression pattern: {limits['pattern']}")
+    return rules
+
+
+def _broken(shape: Shape, value: Any) -> list[str]:
+    """Those of the shape's constraints that the value does not satisfy."""
+    return [rule for rule in _constraints(shape) if not _holds(shape, value, rule)]
+
+
+def _holds(shape: Shape, value: Any, rule: str) -> bool:
+    limits = shape.metadata
+    if "enum value set" in rule:
+        return value in shape.enum
+    if "regular expression" in rule:
+        return _matches(limits["pattern"], value)
+    size = value if shape.type_name in NUMBERS else len(value)
+    return bool(size <= limits["max"] if "less than" in rule else size >= limits["min"])
+
+
+@functools.cache
+def _compiled(pattern: str) -> regex.Pattern[str] | None:
+    try:
+        return regex.compile(pattern.replace(r"\p{IsAlphabetic}", r"\p{Alphabetic}"))
+    except regex.error:  # Java's surrogate ranges: no such characters in a Python string
+        return None
+
+
+def _matches(pattern: str, value: Any) -> bool:
+    compiled = _compiled(pattern)
+    try:
+        return (
+            compiled is None
+            or not isinstance(value, str)
+            or bool(compiled.fullmatch(value, timeout=PATTERN_SECONDS))
+        )
+    except TimeoutError:
+        return True
+
+
+def shaped(shape: Shape | None, value: Any) -> Any:
+    """The value with only what the shape knows; members that are None are left out."""
+    if shape is None or value is None:
+        return {}
+    kind = shape.type_name
+    if kind == "structure" and not shape.is_document_type:
+        return {k: shaped(s, value[k]) for k, s in shape.members.items() if value.get(k) is not None}
+    if kind == "list":
+        return [shaped(shape.member, item) for item in value]
+    if kind == "map":
+        return {k: shaped(shape.value, item) for k, item in value.items() if item is not None}
+    return value
+
+
+def missing(shape: Shape | None, value: Any, path: str = "") -> list[str]:
+    """Required members that an answer lacks, as paths ("ModelArtifacts.S3ModelArtifacts")."""
+    if shape is None:
+        return []
+    kind = shape.type_name
+    if kind == "structure" and isinstance(value, dict):
+        found = [f"{path}{name}" for name in shape.required_members if value.get(name) is None]
+        for name, item in value.items():
+            if name in shape.members:
+                found += missing(shape.members[name], item, f"{path}{name}.")
+        return found
+    if kind == "list" and isinstance(value, list):
+        return [text for item in value for text in missing(shape.member, item, f"{path}[].")]
+    if kind == "map" and isinstance(value, dict):
+        return [text for key, item in value.items() for text in missing(shape.value, item, f"{path}{key}.")]
+    return []
