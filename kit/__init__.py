@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kit.checks import above, at_least, at_most, below, between, contains, near, one_of
-    from kit.runbooks import Runbook as runbook
+    from kit.recording import Runbook as runbook
 
 __all__ = ["above", "at_least", "at_most", "below", "between", "contains", "near", "one_of", "runbook"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "runbook":
-        from kit.runbooks import Runbook
+        from kit.recording import Runbook
 
         return Runbook
     if name in __all__:

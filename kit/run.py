@@ -18,7 +18,7 @@ from typing import Any
 from kit import board, frame, journal, kernels, paths
 from kit.errors import UsageError, did_you_mean
 from kit.plan import Plan, Subtask
-from kit.runbooks import RUN
+from kit.recording import RUN
 
 __all__ = ["Failure", "Outcome", "parameters", "run", "run_id", "selection"]
 
