@@ -84,12 +84,14 @@ def run_command(
     from kit import aws, report
 
     the_plan = plan.load()
-    home = paths.home(target)
-    account = aws.connect(the_plan, target, home).account
-    book = journal.here(target)
-    done = _done(boards.fold(the_plan, book.snapshot(), target=target), account)
-    cards = run.selection(the_plan, done, day=day, workstream=workstream, only=(*only, *ids), start=start)
+    filters: dict[str, Any] = {"day": day, "workstream": workstream, "only": (*only, *ids), "start": start}
+    # Names and parameters first, as if everything were done: nothing starts before they hold.
+    cards = run.selection(the_plan, {c.id for c in the_plan.cards}, **filters)
     arguments = run.parameters(the_plan, cards, {name.strip(): value for name, value in given}, target)
+    home, book = paths.home(target), journal.here(target)
+    account = aws.connect(the_plan, target, home).account
+    done = _done(boards.fold(the_plan, book.snapshot(), target=target), account)
+    run.selection(the_plan, done, **filters)
     outcomes = []
     with _Progress(len(cards)) as progress:
         for outcome in run.run(
