@@ -62,7 +62,7 @@ def resolved(text: str, known: Context, missing: set[str]) -> str | None:
         have = known.get(parts.group(1).lower(), ()) if parts else ()
         if len(have) == 1:
             return have[0].translate(_MARKED)
-        if parts and parts.group(2) is not None and not have:
+        if parts and parts.group(2) is not None:
             return parts.group(2).translate(_MARKED)
         missing.add(parts.group(1) if parts else name)
         unknown = True

@@ -30,6 +30,7 @@ __all__ = [
     "account_of",
     "document",
     "evaluate",
+    "worst",
 ]
 
 Verdict = Literal["allowed", "explicitDeny", "implicitDeny"]
@@ -40,10 +41,11 @@ _RESOURCE_MUST_ALLOW = ("sts:assumerole", "kms:")
 
 @dataclass(frozen=True)
 class Policy:
-    """A document under the name that answers call it by."""
+    """A document under the name that answers call it by; `text` as it was written, where that is known."""
 
     name: str
     document: Mapping[str, Any]
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,13 @@ class Policies:
 
 @dataclass(frozen=True)
 class Match:
-    """A statement that applies: its layer (a field of `Policies`), its policy's name and place from 0 on.
+    """A statement that applies: its layer (a field of `Policies`), its policy and its place from 0 on.
 
     grant: how a resource policy names the principal: `direct`, `role` (the role of the session) or `account`.
     """
 
     layer: str
-    policy: str
+    policy: Policy
     statement: int
     sid: str
     effect: str
@@ -184,7 +186,7 @@ def _grant(named: Any, request: Request) -> str:
                 grants.add("direct")
             elif what == "AWS" and caller and one in behind:
                 grants.add("role")
-            elif caller and one == caller and not caller.endswith(":root"):
+            elif caller and one == caller:
                 grants.add("direct")
             elif what == "AWS" and account and (one == account or _root(one) == account):
                 grants.add("account")
@@ -229,7 +231,7 @@ def _applying(
             and _covers(statement, request.resource, known, variables, missing)
             and conditions.holds(statement.get("Condition", {}), known, variables, missing)
         ):
-            yield Match(layer, policy.name, number, statement.get("Sid", ""), statement["Effect"], grant)
+            yield Match(layer, policy, number, statement.get("Sid", ""), statement["Effect"], grant)
 
 
 def _verdict(matched: Iterable[Match]) -> Verdict:
@@ -237,7 +239,8 @@ def _verdict(matched: Iterable[Match]) -> Verdict:
     return "explicitDeny" if "Deny" in effects else "allowed" if "Allow" in effects else "implicitDeny"
 
 
-def _worst(verdicts: Iterable[Verdict]) -> Verdict:
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The most restrictive verdict; `allowed` where there is none."""
     found = set(verdicts)
     return (
         "explicitDeny"
@@ -281,7 +284,7 @@ def evaluate(request: Request, policies: Policies) -> Decision:
     if policies.scps is not None and account and ":role/aws-service-role/" not in request.role:
         levels = [found("scps", level, set()) for level in policies.scps]
         matches["scps"] = [match for level in levels for match in level]
-        layers["scps"] = _worst(_verdict(level) for level in levels)
+        layers["scps"] = worst(_verdict(level) for level in levels)
 
     grants = {match.grant for match in matches.get("resource", []) if match.effect == "Allow"}
     limits = all(layers.get(layer, "allowed") == "allowed" for layer in ("boundary", "session"))

@@ -210,6 +210,7 @@ def test_an_arn_is_matched_part_by_part() -> None:
     arn = "arn:aws:someservice:us-east-2:999999999999:store/abc:111122223333:finance/document.txt"
     assert conditions.matches(pattern, arn)
     assert not conditions.arn_matches(pattern, arn)
+    assert not conditions.arn_matches("arn:aws:s3*", "arn:aws:s3xyz")
 
 
 # --- conditions, operator by operator ----------------------------------------------------------------------
@@ -429,6 +430,8 @@ def test_example_boundary_limits_and_does_not_grant() -> None:
     decision = evaluate(create, Policies((policy(allow("iam:CreateUser")),), boundary=boundary))
     assert decision.verdict == "implicitDeny"
     assert decision.layers == {"identity": "allowed", "boundary": "implicitDeny"}
+    tagged = policy(allow(Condition={"Bool": {"aws:SecureTransport": "true"}}))
+    assert evaluate(create, Policies((policy(allow()),), boundary=tagged)).missing == ()
     assert verdict(Request("s3:ListBucket", principal=USER), boundary=boundary) == "implicitDeny"
 
 
@@ -682,7 +685,7 @@ def test_the_statements_that_apply_are_named_with_their_layer_and_place() -> Non
     request = Request("s3:GetObject", "arn:aws:s3:::b/x", USER, context={"aws:SecureTransport": False})
     decision = evaluate(request, Policies((identity,), bucket))
     assert decision.verdict == "explicitDeny"
-    assert [(m.layer, m.policy, m.statement, m.sid, m.effect) for m in decision.matched] == [
+    assert [(m.layer, m.policy.name, m.statement, m.sid, m.effect) for m in decision.matched] == [
         ("identity", "storage", 1, "Storage", "Allow"),
         ("resource", "p", 0, "", "Deny"),
     ]
