@@ -1,0 +1,232 @@
+"""The servers behind an endpoint: one HTTP server process for each container of each variant."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import queue
+import random
+import socket
+import sys
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kit.local_aws import channels, logs
+from kit.local_aws.channels import InputError
+from kit.local_aws.containers import IMAGE, ML, Container, Ending, environment, scratch
+
+if TYPE_CHECKING:
+    from kit.local_aws.store import Context
+
+__all__ = ["Answer", "Fleet", "Server", "Variant"]
+
+STARTUP = 240.0  # seconds to the first ping, unless the variant says otherwise
+INVOCATION = 60.0  # seconds an invocation may take, as on AWS
+BACKLOG = 128
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a container answered to an invocation."""
+
+    status: int
+    body: bytes
+    content_type: str
+    custom_attributes: str = ""
+
+
+class Server:
+    """One container of a model, serving. Raises InputError when its model data cannot be read."""
+
+    def __init__(
+        self, ctx: Context, role: str, definition: Mapping[str, Any], stream: logs.LogStream
+    ) -> None:
+        self.container = Container(scratch(ctx.app, "model"))
+        self._ending: Ending | None = None
+        self._idle: queue.LifoQueue[http.client.HTTPConnection] = queue.LifoQueue()
+        try:
+            for folder in ("model", "input", "output"):
+                (self.container.folder / folder).mkdir()
+            self._load(ctx, definition)
+            with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listener:
+                self.port = listener.getsockname()[1]
+                self.container.start(
+                    [sys.executable, str(IMAGE / "serving.py"), ML, str(listener.fileno())],
+                    environment(ctx.app, ctx.region, role, definition.get("Environment", {})),
+                    listener=listener,
+                )
+        except BaseException:
+            self.container.remove()
+            raise
+        self._log = threading.Thread(target=self._follow, args=(stream,), daemon=True)
+        self._log.start()
+
+    def _load(self, ctx: Context, definition: Mapping[str, Any]) -> None:
+        folder = self.container.folder / "model"
+        source = definition.get("ModelDataSource", {}).get("S3DataSource", {})
+        uri = definition.get("ModelDataUrl") or source.get("S3Uri")
+        if not uri:
+            return
+        if source.get("CompressionType", "Gzip") == "None":
+            channels.fetch(ctx.app, ctx.region, uri, folder, channels.keys(ctx.app, ctx.region, uri))
+        else:
+            channels.fetch_archive(ctx.app, ctx.region, uri, folder)
+
+    def _follow(self, stream: logs.LogStream) -> None:
+        self._ending = self.container.follow(None, stream.put)
+
+    def ready(self, seconds: float) -> bool:
+        """Whether /ping was answered with 200; the socket listens from the start, so that this waits for the answer itself."""
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
+            connection.request("GET", "/ping")
+            response = connection.getresponse()
+            response.read()
+            self._idle.put(connection)
+            return response.status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def why_not(self) -> str:
+        """The last error line of its log, once it has ended; empty if it still runs."""
+        self._log.join(timeout=0 if self.container.pid else 5)
+        return logs.error_line(self._ending.tail) if self._ending else ""
+
+    def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """The container's answer to an invocation; a server that is gone or too slow answers 500, as AWS reports it."""
+        for fresh in (False, True):
+            connection = self._connection(fresh)
+            try:
+                connection.request("POST", "/invocations", body, dict(headers))
+                response = connection.getresponse()
+                data = response.read()
+            except TimeoutError:
+                connection.close()
+                said = "Your invocation timed out while waiting for a response from container primary."
+                return Answer(500, said.encode(), "text/plain")
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                continue  # a kept connection may have been closed; a new one tells
+            self._idle.put(connection)
+            return Answer(
+                response.status,
+                data,
+                response.getheader("Content-Type") or "application/octet-stream",
+                response.getheader("X-Amzn-SageMaker-Custom-Attributes") or "",
+            )
+        return Answer(500, f"The model's server has ended. {self.why_not()}".strip().encode(), "text/plain")
+
+    def _connection(self, fresh: bool) -> http.client.HTTPConnection:
+        if not fresh:
+            try:
+                return self._idle.get_nowait()
+            except queue.Empty:
+                pass
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=INVOCATION)
+
+    def stop(self) -> None:
+        """End the process, and wait until it has."""
+        self.container.kill()
+        self._log.join()
+        self.container.remove()
+        while not self._idle.empty():
+            self._idle.get().close()
+
+
+@dataclass
+class Variant:
+    """A production variant in service: its servers in the order in which an invocation passes them, and its weight."""
+
+    name: str
+    config: Mapping[str, Any]
+    servers: list[Server]
+    weight: float
+
+    def invoke(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Pass the body through the containers; the first that does not answer 200 ends it."""
+        answer = Answer(200, body, headers["Content-Type"])
+        for server in self.servers:
+            answer = server.post(answer.body, {**headers, "Content-Type": answer.content_type})
+            if answer.status != 200:
+                break
+        return answer
+
+
+@dataclass
+class Fleet:
+    """All variants of an endpoint."""
+
+    variants: list[Variant] = field(default_factory=list)
+    _busy: int = 0
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    @classmethod
+    def start(
+        cls, ctx: Context, endpoint: str, parts: list[tuple[Mapping[str, Any], str, list[dict[str, Any]]]]
+    ) -> Fleet:
+        """Start every container of (variant, role, container definitions) and wait until all answer /ping.
+
+        Raises InputError with AWS's reason when one does not; then nothing is left running.
+        """
+        fleet = cls()
+        try:
+            for variant, role, definitions in parts:
+                name = variant["VariantName"]
+                made = Variant(name, variant, [], variant.get("InitialVariantWeight", 1.0))
+                fleet.variants.append(made)
+                for definition in definitions:
+                    stream = logs.LogStream(
+                        ctx.app,
+                        ctx.region,
+                        f"/aws/sagemaker/Endpoints/{endpoint}",
+                        f"{name}/i-{uuid.uuid4().hex[:17]}",
+                    )
+                    made.servers.append(Server(ctx, role, definition, stream))
+            for variant_up in fleet.variants:
+                seconds = variant_up.config.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP)
+                for server in variant_up.servers:
+                    if not server.ready(seconds):
+                        raise InputError(_no_ping(variant_up.name, server.why_not()))
+        except BaseException:
+            fleet.stop()
+            raise
+        return fleet
+
+    def pick(self, target: str | None) -> Variant | None:
+        """The variant named, or one drawn by the weights; None if there is none of that name."""
+        if target:
+            return next((variant for variant in self.variants if variant.name == target), None)
+        weights = [variant.weight for variant in self.variants]
+        return random.choices(self.variants, weights)[0] if sum(weights) > 0 else self.variants[0]
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[None]:
+        """Count one invocation, for whoever waits until there are none."""
+        with self._changed:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._busy -= 1
+                self._changed.notify_all()
+
+    def stop(self, drain: bool = False) -> None:
+        """End every process; with `drain`, after the invocations that are under way."""
+        if drain:
+            with self._changed:
+                self._changed.wait_for(lambda: self._busy == 0, timeout=INVOCATION)
+        for variant in self.variants:
+            for server in variant.servers:
+                server.stop()
+
+
+def _no_ping(variant: str, why: str) -> str:
+    said = (
+        f"The primary container for production variant {variant} did not pass the ping health check."
+        " Please check CloudWatch logs for this endpoint."
+    )
+    return f"{said} Its log ends with: {why}" if why else said
