@@ -35,6 +35,7 @@ MODULES = ("identity", "training", "processing", "hosting", "registry", "control
 # Services that the local AWS answers alone: what has no handler here is not asked of moto, which would invent an answer.
 OWN = ("sagemaker", "sagemaker-runtime", "sagemaker-featurestore-runtime", "sagemaker-metrics")
 ACCESS_KEY = "AKIALOCALAWSSERVER00"  # signs the server's own calls to itself
+SEEN = 20  # how many ARNs an answer names at most
 CALLS = 1000  # how many of the last calls are kept
 
 _handlers: dict[tuple[str, str], Handler] = {}
@@ -79,11 +80,11 @@ class App:
 
     def client(self, service: str, region: str) -> Any:
         """A boto3 client that asks this same server; made once, safe in threads."""
-        import boto3
+        from boto3.session import Session
 
         with self._lock:
             if (service, region) not in self._clients:
-                session = boto3.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key="local")
+                session = Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key="local")
                 self._clients[service, region] = session.client(service, region, endpoint_url=self.url)
             return self._clients[service, region]
 
@@ -160,17 +161,24 @@ class App:
             raise not_implemented(call.service, call.action)
         if handler is None:
             return self._gateway(call, environ, body)
-        assert call.operation is not None
         version = self.store.version
         ctx = Context(self, self.account, call.region, call.principal)
-        result = handler(ctx, wire.decode(call, body)) or {}
-        answer = shaped(call.operation.output_shape, dict(result))
-        if lacking := missing(call.operation.output_shape, answer):
-            log.error("the answer to %s:%s lacks %s", call.service, call.action, ", ".join(lacking))
-        reply = wire.encode(call, answer)
-        if ctx.seen:  # what a client that waits next may wait for (client.py)
-            reply.headers.append(("x-local-seen", f"{version} {','.join(sorted(ctx.seen)[:20])}"))
+        try:
+            reply = self._act(handler, ctx, call, body)
+        except AwsError as error:
+            reply = wire.encode_error(call, error)
+        # What a client that sleeps next waits for (client.py): these resources, or with none of them any change.
+        seen = ",".join(sorted(ctx.seen)) if len(ctx.seen) <= SEEN else ""
+        reply.headers.append(("x-local-seen", f"{version} {seen}"))
         return reply
+
+    def _act(self, handler: Handler, ctx: Context, call: Call, body: bytes) -> Reply:
+        assert call.operation is not None
+        shape = call.operation.output_shape
+        answer = shaped(shape, dict(handler(ctx, wire.decode(call, body)) or {}))
+        if lacking := missing(shape, answer):
+            log.error("the answer to %s:%s lacks %s", call.service, call.action, ", ".join(lacking))
+        return wire.encode(call, answer)
 
     def _note(self, call: Call, status: int, began: float) -> None:
         took = round((time.perf_counter() - began) * 1000, 1)
@@ -181,16 +189,29 @@ class App:
 
     def _local(self, what: str, body: bytes) -> Reply:
         if what == "wait":
-            asked = json.loads(body or b"{}")
-            seconds = 0.0 if self.stopping.is_set() else float(asked.get("timeout", 0))
-            since = int(asked.get("since", self.store.version))
-            changed = self.store.wait(since, asked.get("arns", ()), seconds)
-            return _json({"changed": changed, "version": self.store.version})
+            return _json(self._wait(**json.loads(body or b"{}")))
         if what == "status":
             return _json(self.status())
         if what == "calls":
             return _json({"calls": list(self._calls)})
         return _json({"message": f"There is no /_local/{what}."}, 404)
+
+    def _wait(
+        self,
+        timeout: float = 0,
+        since: int | None = None,
+        arns: Iterable[str] = (),
+        patient: bool = True,
+    ) -> dict[str, Any]:
+        """Answers when a resource changed, after `timeout` seconds, or (not `patient`) when nothing is under way that could change it."""
+        since = self.store.version if since is None else since
+        watched = tuple(arns)
+
+        def idle() -> bool:
+            return self.stopping.is_set() or not (patient or self.store.moving(watched) or self._threads)
+
+        changed = self.store.wait(since, watched, timeout, idle)
+        return {"changed": changed, "version": self.store.version}
 
     def status(self) -> dict[str, Any]:
         """Who this is and what it does now: account, jobs that run, endpoints in service, calls per service."""

@@ -95,7 +95,7 @@ def _application() -> Any:
     """moto's application, which says of a service that it does not know that it is not implemented."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-    class Application(DomainDispatcherApplication):  # type: ignore[misc]
+    class Application(DomainDispatcherApplication):
         def get_backend_for_host(self, host: str | None) -> Any:
             backend = super().get_backend_for_host(host)
             if backend is None and host is not None:

@@ -13,12 +13,27 @@ from typing import Any
 import regex
 from botocore.exceptions import UnknownServiceError
 from botocore.model import OperationNotFoundError
-from moto.core.model import OperationModel, ServiceModel, Shape, StructureShape
+from moto.core.model import OperationModel, ServiceModel
 from moto.core.utils import get_service_model
 
 __all__ = ["AwsError", "missing", "mistyped", "now", "operation", "problems", "service", "shaped"]
 
-NUMBERS = {"integer": int, "long": int, "float": float, "double": float}
+Shape = Any  # botocore's Shape; which members one has depends on its type_name
+NUMBERS = ("integer", "long", "float", "double")
+# The Python types of JSON values that a shape's type accepts.
+TYPES: dict[str, tuple[type, ...]] = {
+    "structure": (dict,),
+    "map": (dict,),
+    "list": (list,),
+    "string": (str,),
+    "blob": (str,),
+    "boolean": (bool,),
+    "integer": (int, float),
+    "long": (int, float),
+    "float": (int, float),
+    "double": (int, float),
+    "timestamp": (int, float, str),
+}
 PATTERN_SECONDS = 1.0  # a pattern that backtracks for longer than this is taken as matched
 
 
@@ -39,7 +54,7 @@ def now() -> datetime:
 def service(name: str) -> ServiceModel | None:
     """The model of a service by botocore's name for it ("sagemaker-runtime"); None if there is no such service."""
     try:
-        return get_service_model(name)  # type: ignore[no-any-return]
+        return get_service_model(name)
     except UnknownServiceError:
         return None
 
@@ -49,7 +64,8 @@ def operation(service_name: str, name: str) -> OperationModel:
     model = service(service_name)
     try:
         if model is not None:
-            return model.operation_model(name)
+            found: OperationModel = model.operation_model(name)
+            return found
     except OperationNotFoundError:
         pass
     raise AwsError("UnknownOperationException", f"{service_name} has no action {name}.")
@@ -58,38 +74,27 @@ def operation(service_name: str, name: str) -> OperationModel:
 def mistyped(shape: Shape, value: Any) -> str:
     """The first JSON value of a wrong type, in the wording of AWS's SerializationException; empty if there is none."""
     kind = shape.type_name
-    expected: dict[str, tuple[type, ...]] = {
-        "structure": (dict,),
-        "map": (dict,),
-        "list": (list,),
-        "string": (str,),
-        "blob": (str,),
-        "boolean": (bool,),
-        "integer": (int,),
-        "long": (int,),
-        "float": (int, float),
-        "double": (int, float),
-        "timestamp": (int, float, str),
-    }
-    if value is None or kind not in expected or (kind == "structure" and shape.is_document_type):
+    if value is None or kind not in TYPES or (kind == "structure" and shape.is_document_type):
         return ""
-    wrong_number = kind in ("integer", "long") and isinstance(value, float) and not value.is_integer()
-    numeric = kind in NUMBERS and isinstance(value, int | float) and not isinstance(value, bool)
-    if not (numeric and not wrong_number) and (
-        not isinstance(value, expected[kind]) or (isinstance(value, bool) and kind != "boolean")
-    ):
+    if not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"):
         if kind in ("structure", "map"):
             return "Unexpected type: an object was expected"
         if kind == "list":
             return "Expected list or null"
         return f"{_json_type(value)} can not be converted to {kind.capitalize()}"
+    if kind in ("integer", "long") and isinstance(value, float) and not value.is_integer():
+        return f"{_json_type(value)} can not be converted to {kind.capitalize()}"
+    return next((text for part, held in _parts(shape, value) if (text := mistyped(part, held))), "")
+
+
+def _parts(shape: Shape, value: Any) -> list[tuple[Shape, Any]]:
+    """What a value holds, each with its shape; members that the shape does not know are left out."""
+    kind = shape.type_name
     if kind == "structure":
-        parts = [(shape.members[k], v) for k, v in value.items() if k in shape.members]
-    elif kind == "map":
-        parts = [(shape.value, v) for v in value.values()]
-    else:
-        parts = [(shape.member, v) for v in value] if kind == "list" else []
-    return next((text for part, v in parts if (text := mistyped(part, v))), "")
+        return [(shape.members[name], held) for name, held in value.items() if name in shape.members]
+    if kind == "map":
+        return [(shape.value, held) for held in value.values()]
+    return [(shape.member, held) for held in value] if kind == "list" else []
 
 
 def _json_type(value: Any) -> str:
@@ -128,7 +133,7 @@ def problems(shape: Shape | None, value: Any, path: str = "") -> list[str]:
     return found
 
 
-def _structure_problems(shape: StructureShape, value: dict[str, Any], path: str) -> list[str]:
+def _structure_problems(shape: Shape, value: dict[str, Any], path: str) -> list[str]:
     def at(name: str) -> str:
         return (f"{path}." if path else "") + name[:1].lower() + name[1:]
 
@@ -186,7 +191,7 @@ def _holds(shape: Shape, value: Any, rule: str) -> bool:
 
 
 @functools.cache
-def _compiled(pattern: str) -> regex.Pattern[str] | None:
+def _compiled(pattern: str) -> Any:
     try:
         return regex.compile(pattern.replace(r"\p{IsAlphabetic}", r"\p{Alphabetic}"))
     except regex.error:  # Java's surrogate ranges: no such characters in a Python string

@@ -26,6 +26,20 @@ __all__ = ["Context", "Record", "Store"]
 
 Record = dict[str, Any]
 Scope = tuple[str, str, str]  # account, region, kind
+# Statuses that the service itself ends.
+MOVING = frozenset(
+    (
+        "InProgress",
+        "Stopping",
+        "Creating",
+        "Updating",
+        "Deleting",
+        "RollingBack",
+        "SystemUpdating",
+        "Pending",
+        "Executing",
+    )
+)
 PAGE = 100  # what List answers at most when it is not told
 
 
@@ -180,8 +194,26 @@ class Store:
         """Wakes everyone who waits for any change."""
         self._touch("")
 
-    def wait(self, since: int, arns: Iterable[str], seconds: float) -> bool:
-        """True as soon as one of the ARNs (of anything, if there are none) changed its status after `since`; False after `seconds`."""
+    def moving(self, arns: Iterable[str] = ()) -> bool:
+        """Whether one of the ARNs (or anything at all) has a status that will change by itself."""
+        watched = set(arns)
+        with self.lock:
+            return any(
+                value in MOVING
+                for rows in self._records.values()
+                for row in rows.values()
+                if not watched or row["_arn"] in watched
+                for name, value in row.items()
+                if name.endswith("Status")
+            )
+
+    def wait(
+        self, since: int, arns: Iterable[str], seconds: float, idle: Callable[[], bool] = lambda: False
+    ) -> bool:
+        """Whether one of the ARNs (or anything, if there are none) changed its status after `since`.
+
+        Answers as soon as that is so, when `idle` becomes true, or after so many seconds.
+        """
         watched = set(arns)
 
         def moved() -> bool:
@@ -190,7 +222,8 @@ class Store:
             return any(self._versions.get(arn, 0) > since for arn in watched)
 
         with self._changed:
-            return self._changed.wait_for(moved, timeout=seconds)
+            self._changed.wait_for(lambda: moved() or idle(), timeout=seconds)
+            return moved()
 
     def _touch(self, arn: str) -> None:
         with self._changed:

@@ -107,7 +107,7 @@ def _unknown(request: Request, name: str, region: str, principal: str) -> Call:
 
 
 def _aware(value: Any) -> datetime:
-    moment = parse_timestamp(value)
+    moment: datetime = parse_timestamp(value)
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
