@@ -6,16 +6,14 @@ without a runbook, a review that somebody accepted. People start, claim, block, 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime as dt
 import math
-import os
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from kit import files
 from kit import plan as plans
 from kit.board_formats import text, to_csv, to_jira_csv, to_json, to_markdown, to_transitions_csv
 from kit.cards import (
@@ -112,26 +110,14 @@ def write(folder: Path, board: Board) -> Board:
         JournalError: the folder cannot be written; what the journal holds is not touched.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / "board.json", to_json(board))
-        _replace(folder / "board.md", to_markdown(board))
+        files.replace(folder / "board.json", to_json(board))
+        files.replace(folder / "board.md", to_markdown(board))
     except OSError as error:
         raise JournalError(
             f"The board's files in {folder} cannot be written: {error.strerror or error}.",
             "The journal holds everything: mend the folder, then `kit board show` and the next event rewrite them.",
         ) from None
     return board
-
-
-def _replace(file: Path, content: str) -> None:
-    part = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        part.write_text(content, encoding="utf-8")
-        part.replace(file)
-    except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise
 
 
 class _Draft:

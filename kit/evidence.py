@@ -1,0 +1,105 @@
+"""Executed runbooks as HTML beside the report: one self-contained file each, with no script and no request."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape, unescape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from kit import files
+
+__all__ = ["TEMPLATES", "Page", "inside", "pages"]
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A link to an executed runbook as HTML, relative to the reports' folder; and what is wrong with it, if anything."""
+
+    href: str = ""
+    problem: str = ""
+
+
+def inside(home: Path, path: str) -> Path | None:
+    """The file that a journalled path means, if it lies in `home`; None for one that leads out of it."""
+    file = (home / path).resolve()
+    return file if path and file.is_relative_to(home.resolve()) else None
+
+
+def pages(home: Path, copies: Mapping[str, str], titles: Mapping[str, str]) -> dict[str, Page]:
+    """Convert the executed copies to `home/reports/notebooks/<name>.html`; those that are there already are kept.
+
+    Args:
+        home: the event's folder, which the copies' paths are relative to.
+        copies: the executed copy by name, such as {"D2": "runs/…/d2_process_data-D2.ipynb"}.
+        titles: the title of each page by the same name.
+    """
+    css = (TEMPLATES / "page.css").read_text(encoding="utf-8")
+    template = (TEMPLATES / "notebook" / "index.html.j2").read_text(encoding="utf-8")
+    style = hashlib.sha256((css + template).encode()).hexdigest()[:12]
+    exporter: Any = None
+    found = {}
+    for name, copy in copies.items():
+        html = home / "reports" / "notebooks" / f"{_word(name)}.html"
+        href = f"notebooks/{quote(html.name)}"
+        source = inside(home, copy)
+        if source is None:
+            found[name] = Page(problem=f"{copy} lies outside of the event's folder")
+            continue
+        if not source.is_file():
+            kept = f"kept only as HTML: the executed copy {copy} is gone"
+            gone = f"the executed copy {copy} is gone"
+            found[name] = Page(href, kept) if _made_from(html).startswith(f"{copy} ") else Page(problem=gone)
+            continue
+        mark = f"{copy} {source.stat().st_mtime_ns} {style}"
+        if _made_from(html) != mark:
+            try:
+                exporter = exporter or _exporter()
+                files.replace(
+                    html, _html(exporter, source, {"css": css, "mark": mark, "title": titles[name]})
+                )
+            except ValueError as error:  # no JSON, or no notebook
+                about = " ".join(str(error).split())[:120]
+                found[name] = Page(problem=f"the executed copy {copy} cannot be read ({about})")
+                continue
+        found[name] = Page(href)
+    return found
+
+
+def _word(name: str) -> str:
+    """The name as a file name: letters, digits and dashes; a name that is changed by this keeps a mark of its own."""
+    word = re.sub(r"[^A-Za-z0-9-]+", "-", name)
+    return word if word == name else f"{word}-{zlib.crc32(name.encode('utf-8', 'replace')):08x}"
+
+
+def _made_from(html: Path) -> str:
+    """The mark of the copy that an existing page was made from; empty if there is no page."""
+    try:
+        with html.open(encoding="utf-8", errors="replace") as file:
+            found = re.search(r'<meta name="made-from" content="([^"]*)">', file.read(2000))
+    except OSError:
+        return ""
+    return unescape(found.group(1)) if found else ""
+
+
+def _exporter() -> Any:
+    from nbconvert import HTMLExporter
+
+    return HTMLExporter(
+        template_name="notebook", extra_template_basedirs=[str(TEMPLATES)], sanitize_html=True
+    )
+
+
+def _html(exporter: Any, source: Path, facts: Mapping[str, str]) -> str:
+    import nbformat
+
+    notebook = nbformat.read(source, as_version=4)
+    page = {**facts, "mark": escape(facts["mark"]), "title": escape(facts["title"])}
+    return str(exporter.from_notebook_node(notebook, resources={"page": page})[0])

@@ -1,0 +1,24 @@
+"""Files that readers never see half written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+__all__ = ["replace"]
+
+
+def replace(file: Path, content: str) -> Path:
+    """Write `content` beside `file`, then put it in its place at once; return the file. Raises OSError as writing does."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        part.write_text(content, encoding="utf-8", errors="replace")
+        part.replace(file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
+    return file
