@@ -1,0 +1,239 @@
+"""The policy drafts of foundations/policies against access.yml, by simulation on the local AWS."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from botocore.exceptions import UnknownServiceError
+from botocore.session import get_session
+
+from kit.local_aws import client, process
+from kit.local_aws.policy import Policies, Policy, Request, document, evaluate
+
+FOLDER = Path(__file__).parents[1] / "foundations" / "policies"
+ACCESS = yaml.safe_load((FOLDER / "access.yml").read_text(encoding="utf-8"))
+ON_RESOURCES = ("trust-execution", "trust-persona", "bucket")
+REGION = "us-east-1"
+
+
+def filled(text: str, account: str) -> str:
+    """A draft as the runbook fills it."""
+    return Template(text).substitute(
+        partition="aws", region=REGION, account=account, bucket=f"eba-{account}-{REGION}"
+    )
+
+
+def draft(name: str, account: str = "123456789012") -> str:
+    return filled((FOLDER / f"{name}.json").read_text(encoding="utf-8"), account)
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """An account with the roles of all personas, as (its number, an IAM client)."""
+    folder = tmp_path_factory.mktemp("aws")
+    server = process.up(folder)
+    session = boto3.Session("AKIATEST", "secret", region_name=REGION)
+    iam = session.client("iam", endpoint_url=server.url)
+    for persona in ACCESS["personas"].values():
+        trust = draft(persona["trust"], server.account)
+        iam.create_role(RoleName=persona["role"], AssumeRolePolicyDocument=trust)
+        for name in persona["policies"]:
+            iam.put_role_policy(
+                RoleName=persona["role"], PolicyName=name, PolicyDocument=draft(name, server.account)
+            )
+    yield server, iam
+    process.down(folder)
+
+
+def answers(account: Any, persona: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each line of access.yml with what the simulation of the persona's role says."""
+    server, iam = account
+    arn = f"arn:aws:iam::{server.account}:role/{ACCESS['personas'][persona]['role']}"
+    found = []
+    for line in ACCESS["access"]:
+        keys = [
+            {
+                "ContextKeyName": key,
+                "ContextKeyValues": value if isinstance(value, list) else [value],
+                "ContextKeyType": "stringList" if isinstance(value, list) else "string",
+            }
+            for key, value in line.get("when", {}).items()
+        ]
+        [result] = iam.simulate_principal_policy(
+            PolicySourceArn=arn,
+            ActionNames=[line["action"]],
+            ResourceArns=[filled(line["resource"], server.account)],
+            ContextEntries=keys,
+        )["EvaluationResults"]
+        found.append((line, result))
+    return found
+
+
+@pytest.mark.parametrize("persona", ACCESS["personas"])
+def test_a_persona_may_do_what_access_says_and_nothing_else_of_it(account: Any, persona: str) -> None:
+    wrong = [
+        (line["action"], line["resource"], result["EvalDecision"])
+        for line, result in answers(account, persona)
+        if (result["EvalDecision"] == "allowed") != (persona in line["allow"])
+    ]
+    assert not wrong
+    allowed = sum(persona in line["allow"] for line in ACCESS["access"])
+    assert 5 <= allowed <= len(ACCESS["access"]) - 30, "a persona that may do all or nothing proves little"
+
+
+@pytest.mark.parametrize("persona", ACCESS["personas"])
+def test_every_statement_of_a_persona_is_asked_for(account: Any, persona: str) -> None:
+    cited = {
+        (one["SourcePolicyId"], one["StartPosition"]["Line"])
+        for _, result in answers(account, persona)
+        for one in result["MatchedStatements"]
+    }
+    for name in ACCESS["personas"][persona]["policies"]:
+        statements = json.loads(draft(name))["Statement"]
+        assert len([line for policy, line in cited if policy == name]) == len(statements), (
+            name,
+            sorted(cited),
+        )
+
+
+def test_access_names_only_personas_and_asks_nothing_twice() -> None:
+    lines = ACCESS["access"]
+    assert {persona for line in lines for persona in line["allow"]} == set(ACCESS["personas"])
+    asked = [(line["action"], line["resource"], str(line.get("when"))) for line in lines]
+    assert len(asked) == len(set(asked))
+    assert all(set(line) <= {"action", "resource", "allow", "when"} for line in lines)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_a_draft_is_a_policy_that_iam_takes(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    policy = document(draft(path.stem), resource=path.stem in ON_RESOURCES)
+    assert policy["Version"] == "2012-10-17"
+    sids = [statement["Sid"] for statement in policy["Statement"]]
+    assert len(sids) == len(set(sids))
+    assert all(sid.isalnum() for sid in sids)
+    size = len("".join(draft(path.stem).split()))
+    assert size <= (2048 if path.stem.startswith("trust") else 6144), "the quota of a managed policy"
+    assert not re.search(r"\d{12}", text), "an account number belongs to the account, not to a draft"
+    assert "arn:aws:" not in text
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_a_draft_allows_only_actions_that_exist(path: Path) -> None:
+    also = {  # actions of IAM that no API operation is called by
+        "iam:PassRole",
+        "s3:ListBucket",
+        "s3:ListAllMyBuckets",
+        "s3:GetAccountPublicAccessBlock",
+        "s3:GetEncryptionConfiguration",
+        "s3:GetLifecycleConfiguration",
+        "s3:PutLifecycleConfiguration",
+        "s3:PutBucketTagging",
+        "s3:DeleteObjectVersion",
+        "s3:GetObjectVersion",
+        "sts:TagSession",
+    }
+    more = {"sagemaker": ("sagemaker-runtime", "sagemaker-featurestore-runtime", "sagemaker-metrics")}
+    session = get_session()
+    for statement in json.loads(draft(path.stem))["Statement"]:
+        actions = statement["Action"]
+        for action in [actions] if isinstance(actions, str) else actions:
+            service, name = action.split(":")
+            known: set[str] = set()
+            for one in (service, *more.get(service, ())):
+                try:
+                    known |= set(session.get_service_model(one).operation_names)
+                except UnknownServiceError:
+                    pytest.fail(f"{action}: no service {one}")
+            assert action in also or "*" in name or name in known, action
+
+
+def test_no_draft_lets_everything_through() -> None:
+    for path in FOLDER.glob("*.json"):
+        for statement in json.loads(path.read_text(encoding="utf-8"))["Statement"]:
+            if statement["Effect"] == "Allow":
+                actions = statement["Action"]
+                assert not {"*", "iam:*", "s3:*", "sagemaker:*"} & set(
+                    [actions] if isinstance(actions, str) else actions
+                )
+
+
+def test_the_bucket_lets_in_this_account_over_tls_and_keeps_raw_data() -> None:
+    bucket = Policy("bucket", document(draft("bucket"), resource=True))
+    everything = Policy("all", {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
+    raw, other = (f"arn:aws:s3:::eba-123456789012-{REGION}/eba/{key}" for key in ("d1/raw/x", "m1/x"))
+
+    def verdict(action: str, resource: str, role: str = "EbaMLEngineer", account: str = "123456789012", tls: bool = True) -> str:  # fmt: skip
+        arn = f"arn:aws:iam::{account}:role/{role}"
+        keys = {
+            "aws:PrincipalArn": arn,
+            "aws:PrincipalAccount": account,
+            "aws:PrincipalIsAWSService": False,
+            "aws:SecureTransport": tls,
+        }
+        return evaluate(Request(action, resource, arn, context=keys), Policies((everything,), bucket)).verdict
+
+    assert verdict("s3:GetObject", raw) == "allowed"
+    assert verdict("s3:GetObject", raw, tls=False) == "explicitDeny"
+    assert verdict("s3:GetObject", raw, account="444455556666") == "explicitDeny"
+    assert verdict("s3:DeleteObject", raw) == "explicitDeny"
+    assert verdict("s3:DeleteObject", other) == "allowed"
+    assert verdict("s3:DeleteObject", raw, role="EbaDataEngineer") == "allowed"
+
+
+@pytest.mark.parametrize(
+    ("trust", "principal", "expected"),
+    [
+        ("trust-execution", "sagemaker.amazonaws.com", "allowed"),
+        ("trust-execution", "ec2.amazonaws.com", "implicitDeny"),
+        ("trust-execution", "arn:aws:iam::123456789012:user/ann", "implicitDeny"),
+        ("trust-persona", "arn:aws:iam::123456789012:user/ann", "allowed"),
+        ("trust-persona", "arn:aws:iam::444455556666:user/eve", "implicitDeny"),
+        ("trust-persona", "sagemaker.amazonaws.com", "allowed"),
+    ],
+)
+def test_a_role_is_assumed_only_by_whom_it_is_for(trust: str, principal: str, expected: str) -> None:
+    assume = Policy(
+        "assume", {"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}]}
+    )
+    policies = Policies((assume,), Policy(trust, document(draft(trust), resource=True)))
+    role = "arn:aws:iam::123456789012:role/EbaDataScientist"
+    for source, outcome in (("123456789012", expected), ("444455556666", "implicitDeny")):
+        request = Request("sts:AssumeRole", role, principal, context={"aws:SourceAccount": source})
+        if principal.endswith(".com"):
+            assert evaluate(request, policies).verdict == outcome
+    assert evaluate(Request("sts:AssumeRole", role, principal, context={"aws:SourceAccount": "123456789012"}), policies).verdict == expected  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_sdk_accepts_the_execution_role_and_no_persona(
+    account: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, _ = account
+    for name, value in client.environment(server.url, server.account, REGION).items():
+        monkeypatch.setenv(name, value)
+    from sagemaker.core.helper.iam_role_resolver import RoleValidationError, resolve_and_validate_role
+    from sagemaker.core.helper.session_helper import Session
+    from sagemaker.train import ModelTrainer
+
+    sdk = Session(boto3.Session(), default_bucket=f"eba-{server.account}-{REGION}")
+    boto3.client("s3").create_bucket(Bucket=sdk.default_bucket())
+
+    def arn(persona: str) -> str:
+        return f"arn:aws:iam::{server.account}:role/{ACCESS['personas'][persona]['role']}"
+
+    for kind in ("training", "serving", "pipeline"):
+        assert resolve_and_validate_role(arn("execution-role"), kind, sdk) == arn("execution-role")
+    trainer = ModelTrainer(training_image="image", role=arn("execution-role"), sagemaker_session=sdk)
+    assert trainer._resolve_staging_bucket() == (sdk.default_bucket(), None), "the role may write there"
+    for persona in ("data-scientist", "auditor"):
+        with pytest.raises(RoleValidationError, match="Missing permissions"):
+            ModelTrainer(training_image="image", role=arn(persona), sagemaker_session=sdk)
