@@ -31,7 +31,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 log = logging.getLogger("kit.local_aws")
 
 # The modules that register handlers, in the order in which they are loaded.
-MODULES = ("identity", "training", "processing", "hosting", "registry", "control")
+MODULES = ("identity", "training", "processing", "hosting", "registry", "model_cards", "control")
 # Services that the local AWS answers alone: what has no handler here is not asked of moto, which would invent an answer.
 OWN = ("sagemaker", "sagemaker-runtime", "sagemaker-featurestore-runtime", "sagemaker-metrics")
 ACCESS_KEY = "AKIALOCALAWSSERVER00"  # signs the server's own calls to itself

@@ -29,7 +29,7 @@ class Kind:
 
     `key`: the input members that name it, joined with "/" (("DomainId", "SpaceName")). `path`: its word in an ARN.
     `mint`: a member that the service makes up, and how it begins ({"DomainId": "d-"}). `defaults`: what the service adds.
-    `missing`, `exists`: texts with {name} and {arn}; `codes`: error codes that differ from the model's.
+    `parents`: members that name a resource which must exist, and its kind. `missing`, `exists`: texts with {name} and {arn}; `codes`: error codes that differ from the model's.
     `stored`: Create, Describe, List, Update and Delete need no work, so that the store answers them.
     """
 
@@ -39,6 +39,7 @@ class Kind:
     arn: str = ""
     mint: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    parents: Mapping[str, str] = field(default_factory=dict)
     missing: str = "Requested resource not found: {arn}"
     exists: str = "Resource already exists: {arn}"
     codes: Mapping[str, str] = field(default_factory=dict)
@@ -128,6 +129,7 @@ _ALL = (
         exists="Pipeline names must be unique within an AWS account and region. Pipeline with name ({name}) already exists.",
     ),
     Kind("MonitoringSchedule"),
+    Kind("ModelCard", codes={"exists": "ConflictException"}),
     # Kinds that are only kept.
     Kind(
         "Model",
@@ -159,6 +161,7 @@ _ALL = (
     Kind(
         "UserProfile",
         key=("DomainId", "UserProfileName"),
+        parents={"DomainId": "Domain"},
         defaults={"Status": "InService"},
         missing="UserProfile {name} does not exist.",
         stored=True,
@@ -166,6 +169,7 @@ _ALL = (
     Kind(
         "Space",
         key=("DomainId", "SpaceName"),
+        parents={"DomainId": "Domain"},
         defaults={"Status": "InService"},
         missing="Space {name} does not exist.",
         stored=True,
@@ -179,7 +183,13 @@ _ALL = (
     ),
     Kind("CodeRepository", missing='Cannot find CodeRepository: "{arn}"', stored=True),
     Kind("Experiment", missing="Experiment '{name}' does not exist.", stored=True),
-    Kind("Trial", path="experiment-trial", missing="Trial '{name}' does not exist.", stored=True),
+    Kind(
+        "Trial",
+        path="experiment-trial",
+        parents={"ExperimentName": "Experiment"},
+        missing="Trial '{name}' does not exist.",
+        stored=True,
+    ),
     Kind(
         "TrialComponent",
         path="experiment-trial-component",
