@@ -6,6 +6,7 @@ import ast
 import contextlib
 import json
 import os
+import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,7 +37,10 @@ class Kernel:
         from jupyter_client.manager import KernelManager
 
         self.notebook = notebook
-        self._manager = KernelManager(kernel_name="python3", transport="ipc")
+        # The sockets are named after the connection file, which must be short (a socket's path has 100 characters).
+        self._folder = tempfile.TemporaryDirectory(prefix="kit-kernel-")
+        file = Path(self._folder.name) / "kernel.json"
+        self._manager = KernelManager(kernel_name="python3", transport="ipc", connection_file=str(file))
         self._environment = {**os.environ, **variables}
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._start, daemon=True)
@@ -48,7 +52,7 @@ class Kernel:
             client = self._manager.client()
             client.start_channels(stdin=False, hb=False)
             try:
-                client.wait_for_ready(timeout=120)
+                client.wait_for_ready(timeout=60)
                 # Names stay unbound: the module cache is what is warmed. The notebook's own imports report errors.
                 warm = f"exec({imports(self.notebook)!r}, {{}})"
                 client.execute(warm, silent=True, store_history=False, stop_on_error=False)
@@ -70,6 +74,7 @@ class Kernel:
         if self._manager.has_kernel:
             self._manager.shutdown_kernel(now=True)
         self._manager.cleanup_resources()
+        self._folder.cleanup()
 
 
 class Ahead:

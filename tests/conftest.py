@@ -1,4 +1,4 @@
-"""Fixtures for all tests."""
+"""Fixtures for all tests; `pythonpath` in pyproject.toml makes this folder importable."""
 
 from __future__ import annotations
 
