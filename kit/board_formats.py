@@ -242,7 +242,14 @@ def _facts(board: Board, card: Card, owner: bool = True) -> list[str]:
     """What is worth saying of a card, most urgent first."""
     facts = []
     if owner and card.owner:
-        facts.append(card.owner + (f" ({', '.join(card.helpers)} helps)" if card.helpers else ""))
+        facts.append(
+            card.owner
+            + (
+                f" ({', '.join(card.helpers)} {'helps' if len(card.helpers) == 1 else 'help'})"
+                if card.helpers
+                else ""
+            )
+        )
     if card.state == BLOCKED:
         who = f", {card.unblocker} can help" if card.unblocker else ""
         facts.append(f"{card.reason}{who}")
@@ -308,9 +315,10 @@ def _csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """Text that a spreadsheet would take for a formula gets an apostrophe before it, as OWASP advises."""
+    """A value as a CSV cell; text that a spreadsheet would take for a formula gets an apostrophe before it (OWASP)."""
     if isinstance(value, dt.datetime):
         return value.isoformat(timespec="seconds")
-    if isinstance(value, str) and value.lstrip(" ")[:1] in ("=", "+", "-", "@", "\t", "\r", "\n"):
-        return f"'{value}" if value else value
-    return value if value is not None else ""
+    if isinstance(value, str):
+        value = value.replace("\r\n", "\n").replace("\r", "\n")  # a bare CR ends a row for some readers
+        return f"'{value}" if value.lstrip()[:1] in tuple("=+-@") or value[:1] in ("\t", "\n") else value
+    return "" if value is None else value

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from kit import files
 
-__all__ = ["TEMPLATES", "Page", "inside", "pages"]
+__all__ = ["TEMPLATES", "Page", "inert", "inside", "pages"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -73,6 +73,22 @@ def pages(home: Path, copies: Mapping[str, str], titles: Mapping[str, str]) -> d
     return found
 
 
+def inert(markup: str) -> str:
+    """HTML that a runbook made, without what acts or loads by itself.
+
+    The page's content security policy forbids scripts and every request already. This takes scripts out, so that
+    their source is not in the way, and shows elements that a policy does not cover (a refresh) as text.
+    """
+    markup, scripts = re.subn(r"<script\b.*?</script\s*>", "", markup, flags=re.DOTALL | re.IGNORECASE)
+    markup = re.sub(
+        r"<(?=/?(?:script|meta|base|link|iframe|object|embed|form)\b)", "&lt;", markup, flags=re.IGNORECASE
+    )
+    elsewhere = '<span class="count">Left out: an image that is not in the notebook.</span>'
+    markup = re.sub(r"<img\b(?![^>]*\ssrc=.?data:)[^>]*>", elsewhere, markup, flags=re.IGNORECASE)
+    left_out = '<p class="count">Left out: a part that needs a script to show.</p>'
+    return markup + left_out if scripts else markup
+
+
 def _word(name: str) -> str:
     """The name as a file name: letters, digits and dashes; a name that is changed by this keeps a mark of its own."""
     word = re.sub(r"[^A-Za-z0-9-]+", "-", name)
@@ -92,9 +108,9 @@ def _made_from(html: Path) -> str:
 def _exporter() -> Any:
     from nbconvert import HTMLExporter
 
-    return HTMLExporter(
-        template_name="notebook", extra_template_basedirs=[str(TEMPLATES)], sanitize_html=True
-    )
+    exporter = HTMLExporter(template_name="notebook", extra_template_basedirs=[str(TEMPLATES)])
+    exporter.register_filter("inert", inert)
+    return exporter
 
 
 def _html(exporter: Any, source: Path, facts: Mapping[str, str]) -> str:

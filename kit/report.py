@@ -23,6 +23,7 @@ from urllib.parse import quote
 
 from kit import board, charts, evidence, files, hours
 from kit import plan as plans
+from kit.board_formats import counted
 from kit.cards import BLOCKED, DOING, DONE, REVIEW, STATES, TODO, Board, Card, Note
 from kit.errors import KitError, UsageError
 from kit.journal import Event
@@ -79,6 +80,13 @@ class Day:
     def cards(self) -> tuple[Card, ...]:
         """The cards shown, by workstream."""
         return tuple(card for lane in self.lanes for card in lane.cards)
+
+    @property
+    def as_of(self) -> str:
+        """`17:00 Europe/Berlin`, with the date before it where it is not the day's own."""
+        local = self.at.astimezone(self.board.event.zone)
+        date = "" if local.date() == self.date else f"{local:%-d %B %Y}, "
+        return f"{date}{local:%H:%M} {self.board.event.time_zone}"
 
     def clock(self, at: dt.datetime) -> str:
         """`10:42`, with the date before it where it is not the date that the report is of."""
@@ -180,18 +188,21 @@ def _lane(wall: Board, lane: plans.Workstream, shown: Sequence[Card], day: int) 
 
 
 def _headline(wall: Board, day: int) -> str:
-    """`5 of 7 cards of day 1 are done. 1 is blocked, 1 failed its last run.`"""
+    """`5 of 7 cards of day 1 are done. 1 is blocked, 1 failed its last run. 2 of earlier days are still open.`"""
     cards = [c for c in wall.cards if c.day == day]
-    count = {state: sum(c.state == state for c in cards) for state in STATES}
-    if not cards:
-        return f"No card is planned for day {day}."
-    if count[DONE] == len(cards):
-        return f"All {len(cards)} cards of day {day} are done."
-    rest = [f"{count[BLOCKED]} {'is' if count[BLOCKED] == 1 else 'are'} blocked"] if count[BLOCKED] else []
+    done, blocked = (sum(c.state == state for c in cards) for state in (DONE, BLOCKED))
     failed = sum(c.failed is not None for c in cards)
+    late = sum(c.day < day and c.state != DONE for c in wall.cards)
+    if not cards:
+        told = f"No card is planned for day {day}."
+    elif done == len(cards) > 1:
+        told = f"All {done} cards of day {day} are done."
+    else:
+        told = f"{done} of {counted(len(cards), 'card', 'cards')} of day {day} {'is' if done == 1 else 'are'} done."
+    rest = [f"{blocked} {'is' if blocked == 1 else 'are'} blocked"] if blocked else []
     rest += [f"{failed} failed {'its' if failed == 1 else 'their'} last run"] if failed else []
-    done = f"{count[DONE]} of {len(cards)} cards of day {day} {'is' if count[DONE] == 1 else 'are'} done."
-    return done + (f" {', '.join(rest)}." if rest else "")
+    told += f" {', '.join(rest)}." if rest else ""
+    return told + (f" {late} of earlier days {'is' if late == 1 else 'are'} still open." if late else "")
 
 
 def _rehearsed(event: plans.Event, day: int, today: Sequence[Event]) -> str:
@@ -277,7 +288,8 @@ def _html(told: Day, pages: Mapping[str, evidence.Page], home: Path) -> str:
         files={a.path: _file(home, a.path) for card in told.cards for a in card.attachments},
         policy=CONTENT_POLICY,
         states=STATES,
-        counts={state: sum(card.state == state for card in told.cards) for state in STATES},
+        counts=told.board.counts(),
+        shown={card.id for card in told.cards},
     )
 
 
@@ -300,7 +312,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, float):
         if not math.isfinite(value) or (value and not 1e-3 <= abs(value) < 1e9):
             return f"{value:.3g}"
-        return f"{value:,.4f}".rstrip("0").rstrip(".")
+        return f"{value:,.{4 if abs(value) < 10 else 2 if abs(value) < 1000 else 0}f}"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return _plain(text) if len(text) <= 300 else _plain(text[:299]) + "…"
 
