@@ -46,8 +46,10 @@ def main(folder: Path, port: int, lock: int, ready: int) -> None:
 
     from kit.local_aws import client
     from kit.local_aws.front import App
+    from kit.local_aws.gateway import make_user
 
     app = App(folder, account)
+    make_user(account, "builder", client.KEY)
     app.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_handler(), fd=listener.fileno())
     stop = threading.Event()

@@ -20,7 +20,8 @@ VERBS = ("Create", "Describe", "List", "Update", "Delete")
 
 
 def _create(kind: str, ctx: Context, params: Mapping[str, Any]) -> Record:
-    _check_domain(ctx, kind, params)
+    for member, parent in KINDS[kind].parents.items():
+        ctx.app.store.get(ctx, parent, params[member])
     return ctx.app.store.create(ctx, kind, params)
 
 
@@ -35,16 +36,22 @@ def _list(kind: str, ctx: Context, params: Mapping[str, Any]) -> Record:
 def _update(kind: str, ctx: Context, params: Mapping[str, Any]) -> Record:
     facts = KINDS[kind]
     changes = {name: value for name, value in params.items() if name not in facts.keys}
-    return ctx.app.store.update(ctx, kind, facts.key_of(params), **changes)
+
+    def change(record: Record) -> Record:
+        return {name: _merged(record.get(name), value) for name, value in changes.items()}
+
+    return ctx.app.store.update(ctx, kind, facts.key_of(params), change)
+
+
+def _merged(held: Any, value: Any) -> Any:
+    """What an update leaves: members of a structure that it does not name stay, everything else is replaced."""
+    if isinstance(held, Mapping) and isinstance(value, Mapping):
+        return {**held, **{name: _merged(held.get(name), new) for name, new in value.items()}}
+    return value
 
 
 def _delete(kind: str, ctx: Context, params: Mapping[str, Any]) -> Record:
     return ctx.app.store.delete(ctx, kind, KINDS[kind].key_of(params))
-
-
-def _check_domain(ctx: Context, kind: str, params: Mapping[str, Any]) -> None:
-    if kind != "Domain" and "DomainId" in KINDS[kind].keys:
-        ctx.app.store.get(ctx, "Domain", params["DomainId"])
 
 
 @action("sagemaker", "CreateDomain")

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from kit.local_aws.protocol import AwsError
 from kit.local_aws.wire import Call, Environ, Reply
 
-__all__ = ["Gateway", "not_implemented"]
+__all__ = ["Gateway", "make_user", "not_implemented"]
 
 VIRTUAL_HOST = re.compile(r"^(?P<bucket>.+)\.s3[.-]")
 
@@ -103,6 +103,18 @@ def _application() -> Any:
             return backend
 
     return Application(create_backend_app)
+
+
+def make_user(account: str, name: str, key: str) -> None:
+    """An administrator of the account with that access key id, so that clients that sign with it are somebody."""
+    from moto.iam.models import iam_backends
+
+    backend = iam_backends[account]["aws"]
+    user = backend.create_user(region_name="us-east-1", user_name=name)
+    backend.attach_user_policy("arn:aws:iam::aws:policy/AdministratorAccess", name)
+    made = user.create_access_key("AKIA")
+    made.access_key_id = key
+    backend.access_keys[key] = made
 
 
 def _is_page(body: bytes) -> bool:

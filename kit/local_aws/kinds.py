@@ -29,7 +29,8 @@ class Kind:
 
     `key`: the input members that name it, joined with "/" (("DomainId", "SpaceName")). `path`: its word in an ARN.
     `mint`: a member that the service makes up, and how it begins ({"DomainId": "d-"}). `defaults`: what the service adds.
-    `parents`: members that name a resource which must exist, and its kind. `missing`, `exists`: texts with {name} and {arn}; `codes`: error codes that differ from the model's.
+    `parents`: members that name a resource which must exist, and its kind.
+    `missing`, `exists`: texts with {name} and {arn}; `codes`: error codes that differ from the model's.
     `stored`: Create, Describe, List, Update and Delete need no work, so that the store answers them.
     """
 

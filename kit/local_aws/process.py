@@ -27,7 +27,7 @@ import filelock
 from kit.errors import LocalAwsError
 from kit.local_aws import client
 
-__all__ = ["Server", "down", "hold", "status", "up"]
+__all__ = ["Server", "down", "status", "up"]
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
@@ -99,11 +99,11 @@ def down(folder: Path) -> bool:
     return pid is not None
 
 
-def hold(folder: Path) -> int | None:
-    """A file descriptor that holds the folder's lock, or None if a server holds it."""
+def _hold(folder: Path) -> int | None:
+    """A file descriptor that holds the folder's lock, or None if a server keeps it."""
     held = os.open(folder / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    # Who only looks holds the lock for a moment too: a few tries tell the two apart.
-    if _within(1.0, lambda: _locked(held, fcntl.LOCK_EX)):
+    # A server that ends lets go of it in time, and so does who only looks.
+    if _within(STOP_SECONDS, lambda: _locked(held, fcntl.LOCK_EX)):
         return held
     os.close(held)
     return None
@@ -143,7 +143,7 @@ def _within(seconds: float, holds: Callable[[], bool]) -> bool:
 
 
 def _start(folder: Path, port: int) -> Server:
-    lock = hold(folder)
+    lock = _hold(folder)
     if lock is None:
         raise LocalAwsError(
             f"A local AWS holds {folder}, but it does not answer.",

@@ -176,7 +176,9 @@ def _constraints(shape: Shape) -> list[str]:
 
 
 def _broken(shape: Shape, value: Any) -> list[str]:
-    """Those of the shape's constraints that the value does not satisfy."""
+    """Those of the shape's constraints that the value does not satisfy; null satisfies all, it counts as not sent."""
+    if value is None:
+        return []
     return [rule for rule in _constraints(shape) if not _holds(shape, value, rule)]
 
 
@@ -236,7 +238,7 @@ def missing(shape: Shape | None, value: Any, path: str = "") -> list[str]:
                 found += missing(shape.members[name], item, f"{path}{name}.")
         return found
     if kind == "list" and isinstance(value, list):
-        return [text for item in value for text in missing(shape.member, item, f"{path}[].")]
+        return [text for item in value for text in missing(shape.member, item, f"{path[:-1]}[].")]
     if kind == "map" and isinstance(value, dict):
         return [text for key, item in value.items() for text in missing(shape.value, item, f"{path}{key}.")]
     return []
