@@ -60,15 +60,14 @@ def pages(home: Path, copies: Mapping[str, str], titles: Mapping[str, str]) -> d
             continue
         mark = f"{copy} {source.stat().st_mtime_ns} {style}"
         if _made_from(html) != mark:
+            exporter = exporter or _exporter()
             try:
-                exporter = exporter or _exporter()
-                files.replace(
-                    html, _html(exporter, source, {"css": css, "mark": mark, "title": titles[name]})
-                )
-            except ValueError as error:  # no JSON, or no notebook
+                page = _html(exporter, source, {"css": css, "mark": mark, "title": titles[name]})
+            except Exception as error:  # whatever a damaged copy does to a converter, the report is written
                 about = " ".join(str(error).split())[:120]
                 found[name] = Page(problem=f"the executed copy {copy} cannot be read ({about})")
                 continue
+            files.replace(html, page)
         found[name] = Page(href)
     return found
 
@@ -117,5 +116,6 @@ def _html(exporter: Any, source: Path, facts: Mapping[str, str]) -> str:
     import nbformat
 
     notebook = nbformat.read(source, as_version=4)
-    page = {**facts, "mark": escape(facts["mark"]), "title": escape(facts["title"])}
-    return str(exporter.from_notebook_node(notebook, resources={"page": page})[0])
+    page = {name: escape(fact) if name != "css" else fact for name, fact in facts.items()}
+    html = str(exporter.from_notebook_node(notebook, resources={"page": page})[0])
+    return html.replace("<head>", f'<head>\n<meta name="made-from" content="{page["mark"]}">', 1)
