@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,10 +143,10 @@ def _upload(app: App, region: str, file: Path, bucket: str, key: str) -> None:
         raise InputError(f"Data upload failed: s3://{bucket}/{key}: {error}") from None
 
 
-def put_archive(app: App, region: str, folders: Iterable[Path], uri: str) -> bool:
-    """Upload what the folders hold as one tar.gz; False, and nothing uploaded, when they are empty. Raises InputError."""
+def put_archive(app: App, region: str, folder: Path, uri: str) -> bool:
+    """Upload what the folder holds as one tar.gz; False, and nothing uploaded, when it is empty. Raises InputError."""
     bucket, key = split(uri)
-    entries = [entry for folder in folders if folder.is_dir() for entry in sorted(folder.iterdir())]
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
     if not entries:
         return False
     with tempfile.TemporaryDirectory(prefix="kit-archive-") as scratch:

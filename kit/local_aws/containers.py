@@ -80,12 +80,12 @@ def _can_bind() -> bool:
         (Path(folder) / "here").touch()
         command = _init(["/bin/sh", "-c", f"test -f {ML}/here"], "/", Path(folder))
         try:
-            probe = subprocess.run(
-                command, stdin=subprocess.PIPE, capture_output=True, timeout=10, check=False
-            )
+            with subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ) as probe:
+                return probe.wait(timeout=10) == 0
         except (OSError, subprocess.TimeoutExpired):
             return False
-        return probe.returncode == 0
 
 
 def binds_ml() -> bool:
@@ -265,6 +265,8 @@ class Container:
     def remove(self) -> None:
         """Kill what still runs and delete the folder."""
         self.kill()
+        if self._process and self._process.stdout:
+            self._process.stdout.close()
         shutil.rmtree(self.folder, ignore_errors=True)
         if self._alias:
             shutil.rmtree(self._alias, ignore_errors=True)

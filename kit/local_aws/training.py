@@ -51,7 +51,13 @@ def create_training_job(ctx: Context, params: dict[str, Any]) -> Record:
     _check(params)
     jobs.check_role(ctx, params["RoleArn"])
     record = ctx.app.store.create(
-        ctx, KIND, params, TrainingJobStatus="InProgress", **_entered({}, "Starting"), **_unless_given(params)
+        ctx,
+        KIND,
+        params,
+        TrainingJobStatus="InProgress",
+        ModelArtifacts={"S3ModelArtifacts": _model_uri(params)},
+        **_entered({}, "Starting"),
+        **_unless_given(params),
     )
     state_changed(ctx, "Training Job", record["_arn"], record)
     jobs.begin(ctx, KIND, record["TrainingJobName"], _train, _failed)
@@ -167,11 +173,8 @@ def _enter(job: Job, status: str, **changes: Any) -> None:
 def _train(job: Job) -> None:
     ctx, app = job.ctx, job.ctx.app
     record = app.store.get(ctx, KIND, job.name)
-    algorithm, output = record["AlgorithmSpecification"], record["OutputDataConfig"]
-    target = f"{output['S3OutputPath'].rstrip('/')}/{job.name}/output"
-    checkpoints = record.get("CheckpointConfig", {})
     container = job.container()
-    metrics = logs.Metrics(algorithm.get("MetricDefinitions", []))
+    metrics = logs.Metrics(record["AlgorithmSpecification"].get("MetricDefinitions", []))
 
     _enter(job, "Downloading")
     _prepare(job, container, record)
@@ -187,21 +190,9 @@ def _train(job: Job) -> None:
     _start(job, container, record)
     ending = container.follow(record["StoppingCondition"].get("MaxRuntimeInSeconds", jobs.DAY), take)
     _enter(job, "Uploading")
-    artifacts = _upload_model(job, container, target, output.get("CompressionType", "GZIP"))
-    channels.put_archive(app, ctx.region, [container.folder / "output/data"], f"{target}/output.tar.gz")
-    if checkpoints:
-        local = container.at(checkpoints.get("LocalPath", f"{ML}/checkpoints"))
-        channels.put(app, ctx.region, local, checkpoints["S3Uri"])
-    if not artifacts and ending.code == 0:
-        stream.say(f"No model was written to {ML}/model: no model.tar.gz is uploaded.")
-    _finish(
-        job,
-        container,
-        ending,
-        started,
-        metrics.final(),
-        artifacts or f"{target}/model.tar.gz",
-    )
+    if not _upload(job, container, record) and ending.code == 0:
+        stream.say(f"No model was written to {ML}/model: no {Path(_model_uri(record)).name} is uploaded.")
+    _finish(job, container, ending, started, metrics.final())
 
 
 def _prepare(job: Job, container: Container, record: Record) -> None:
@@ -238,9 +229,8 @@ def _prepare(job: Job, container: Container, record: Record) -> None:
     drivers = ml / "input/data/sm_drivers"
     container.rewrite(file for file in drivers.rglob("*") if file.suffix in (".py", ".sh", ".json"))
     if checkpoints := record.get("CheckpointConfig"):
-        local = container.at(checkpoints.get("LocalPath", f"{ML}/checkpoints"))
         found = channels.keys(app, region, checkpoints["S3Uri"])
-        channels.fetch(app, region, checkpoints["S3Uri"], local, found)
+        channels.fetch(app, region, checkpoints["S3Uri"], _checkpoints(container, record), found)
 
 
 def _start(job: Job, container: Container, record: Record) -> None:
@@ -257,13 +247,30 @@ def _start(job: Job, container: Container, record: Record) -> None:
     )
 
 
-def _upload_model(job: Job, container: Container, target: str, compression: str) -> str:
-    """Where the model was put; empty if there is none."""
-    app, region, model = job.ctx.app, job.ctx.region, container.folder / "model"
-    if compression == "NONE":
-        return f"{target}/model/" if channels.put(app, region, model, f"{target}/model") else ""
-    made = channels.put_archive(app, region, [model], f"{target}/model.tar.gz")
-    return f"{target}/model.tar.gz" if made else ""
+def _output_uri(record: Record) -> str:
+    return f"{record['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{record['TrainingJobName']}/output"
+
+
+def _model_uri(record: Record) -> str:
+    packed = record["OutputDataConfig"].get("CompressionType", "GZIP") == "GZIP"
+    return f"{_output_uri(record)}/model{'.tar.gz' if packed else '/'}"
+
+
+def _upload(job: Job, container: Container, record: Record) -> bool:
+    """Put the job's model, output data and checkpoints where they belong; False if it wrote no model."""
+    app, region, ml, uri = job.ctx.app, job.ctx.region, container.folder, _model_uri(record)
+    if uri.endswith("/"):
+        modelled = channels.put(app, region, ml / "model", uri) > 0
+    else:
+        modelled = channels.put_archive(app, region, ml / "model", uri)
+    channels.put_archive(app, region, ml / "output/data", f"{_output_uri(record)}/output.tar.gz")
+    if checkpoints := record.get("CheckpointConfig"):
+        channels.put(app, region, _checkpoints(container, record), checkpoints["S3Uri"])
+    return modelled
+
+
+def _checkpoints(container: Container, record: Record) -> Path:
+    return container.at(record["CheckpointConfig"].get("LocalPath", f"{ML}/checkpoints"))
 
 
 def _told(file: Path) -> str:
@@ -276,7 +283,6 @@ def _finish(
     ending: Ending,
     started: datetime,
     metrics: list[dict[str, Any]],
-    model: str,
 ) -> None:
     """The job's last state, from how its command ended."""
     ended = now()
@@ -284,7 +290,6 @@ def _finish(
         "TrainingEndTime": ended,
         "TrainingTimeInSeconds": max(1, round((ended - started).total_seconds())),
         "FinalMetricDataList": metrics,
-        "ModelArtifacts": {"S3ModelArtifacts": model},
     }
     changes["BillableTimeInSeconds"] = changes["TrainingTimeInSeconds"]
     if ending.timed_out:

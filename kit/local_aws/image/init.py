@@ -164,11 +164,13 @@ def main() -> int:
         signal.signal(number, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the server's to handle
     me = os.getpid()
+    begun, beginning = os.pipe()  # closed by the command's exec
     command = os.fork()
     if command == 0:
         _run(spec, me)
-    for descriptor in spec["fds"]:
+    for descriptor in (*spec["fds"], beginning):
         os.close(descriptor)
+    os.read(begun, 1)  # before that the command has no process group of its own that could be signalled
     code = _watch(command, spec["grace"], wake)
     _kill(command, signal.SIGKILL)
     _kill_the_rest()
