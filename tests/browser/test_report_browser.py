@@ -1,0 +1,145 @@
+"""The day-end report in a real browser: it asks for nothing, axe finds nothing, it prints, nothing in it acts."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fixtures import story
+
+from kit import paths, report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+PLAN = story.plan()
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt-get install chromium, then run again"),
+]
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the reports of three days and their executed runbooks; one executed copy is gone."""
+    home = tmp_path_factory.mktemp("event")
+    events = story.events(PLAN)
+    story.executed_copies(home, events)
+    gone = next(e for e in events if e.type == "executed")
+    (home / gone.data["copy"]).unlink()
+    for day in (1, 2, 3):
+        report.day(PLAN, events, day, home=home, now=dt.datetime(2026, 12, day, 16, tzinfo=dt.UTC))
+    return home / "reports"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(chromium: Any) -> Iterator[Any]:
+    """Opens a file as `opened(file, scheme, width)`; afterwards, it must have asked for nothing but the file."""
+    contexts = []
+    asked: list[str] = []
+    wrong: list[str] = []
+
+    def open_page(file: Path, scheme: str = "light", width: int = 1200) -> Any:
+        context = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("dialog", lambda dialog: wrong.append(dialog.message))
+        page.on("console", lambda message: wrong.append(message.text))
+        page.goto(file.as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert [url for url in asked if not url.startswith("file://")] == []
+    assert wrong == []
+
+
+def violations(page: Any) -> list[str]:
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, options={"runOnly": RULES}).response["violations"]
+    return [f"{v['id']} ({v['impact']}): {v['nodes'][0]['html'][:120]}" for v in found]
+
+
+def kept(page: Any, name: str) -> None:
+    """Keep a screenshot to look at, in the ignored event folder of the repository."""
+    folder = paths.root() / "event" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"{name}.png", full_page=True)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 390])
+def test_axe_finds_nothing_in_the_report(opened: Any, reports: Path, scheme: str, width: int) -> None:
+    page = opened(reports / "day-3.html", scheme, width)
+    page.get_by_text("The chart as a table").click()
+    assert page.get_by_role("columnheader", name="Cards", exact=True).is_visible()
+    assert violations(page) == []
+    kept(page, f"report-day-3-{scheme}-{width}")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_executed_runbooks(opened: Any, reports: Path, scheme: str) -> None:
+    pages = sorted((reports / "notebooks").glob("*.html"))
+    failed = [page for page in pages if "failed" in page.name]
+    for file in (pages[0], failed[0]):
+        page = opened(file, scheme)
+        assert violations(page) == []
+    kept(page, f"executed-{scheme}")
+
+
+def test_the_report_fits_a_phone(opened: Any, reports: Path) -> None:
+    page = opened(reports / "day-1.html", width=390)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_link_opens_the_executed_runbook(opened: Any, reports: Path) -> None:
+    page = opened(reports / "day-1.html")
+    page.get_by_role("link", name=re.compile("^Executed runbook")).first.click()
+    page.wait_for_url("**/notebooks/*.html")
+    assert page.get_by_role("heading", level=1).count() == 1
+    assert "executed" in page.title()
+
+
+def test_a_card_of_the_board_leads_to_its_place(opened: Any, reports: Path) -> None:
+    page = opened(reports / "day-1.html")
+    page.get_by_role("region", name="The board").get_by_role("link").last.click()
+    target = page.url.rpartition("#")[2]
+    assert target
+    assert page.locator(f"article[id='{target}']").is_visible()
+
+
+def test_it_prints_on_a_few_pages_without_its_closed_parts(opened: Any, reports: Path) -> None:
+    page = opened(reports / "day-3.html")
+    pdf = page.pdf(prefer_css_page_size=True, tagged=True, outline=True)
+    assert pdf.startswith(b"%PDF")
+    assert 2 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 6
+    page.emulate_media(media="print")
+    assert not page.get_by_text("The chart as a table").is_visible()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
