@@ -141,15 +141,17 @@ def decode(call: Call, body: bytes) -> dict[str, Any]:
         )
     except (ValueError, TypeError, AttributeError, RequestParserError) as error:
         raise AwsError("SerializationException", f"Could not parse the request: {error}") from error
-    params = {name: value for name, value in (params or {}).items() if value is not None}
-    checked = {k: v for k, v in params.items() if not shape.members[k].serialization.get("streaming")}
-    if found := problems(
-        shape, {**checked, **{k: v for k, v in params.items() if k not in checked}, **unknown}
-    ):
+    sent = {name: value for name, value in (params or {}).items() if not _absent(shape.members[name], value)}
+    if found := problems(shape, {**sent, **unknown}):
         count = f"{len(found)} validation error{'s' if len(found) > 1 else ''} detected: "
         code = "ValidationError" if call.protocol in ("query", "ec2") else "ValidationException"
         raise AwsError(code, count + "; ".join(found))
-    return params
+    return sent
+
+
+def _absent(shape: Any, value: Any) -> bool:
+    """Whether the parser made the value of nothing; a query string cannot hold an empty list."""
+    return value is None or (value == [] and shape.serialization.get("location") == "querystring")
 
 
 def _json(body: bytes) -> dict[str, Any]:
