@@ -170,7 +170,7 @@ _report: Callable[[Made], object] | None = None
 def watch(report: Callable[[Made], object]) -> None:
     """From here on, call `report` with everything that any boto3 session of this process creates or deletes.
 
-    The latest `report` is the one that is called. The handlers go into botocore's built-in list because the
+    The latest `report` is the one that is called. Sessions made before the first call are not watched. The handlers go into botocore's built-in list because the
     SageMaker SDK makes sessions of its own.
     """
     global _report

@@ -38,13 +38,13 @@ class Runbook:
         self.card = self.plan[id]
         self.frame = frame.read(paths.root() / self.card.notebook)
         self.home = paths.home(target)
+        aws.watch(self._register)  # before connecting: a session has only the handlers that it was born with
         self.aws = aws.connect(self.plan, target, self.home)
         self.run = os.environ.get(RUN, "")
         self.checks: dict[str, checks.Check] = {}
         self._journal = journal.here(target)
         self._began = time.monotonic()
         self._record("started", run=self.run, notebook=self.card.notebook)
-        aws.watch(self._register)
 
     # Where the calls go
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +160,19 @@ def test_nothing_is_handed_over_between_accounts_or_targets(small_plan: plan.Pla
     events = [completed("A", {"x": 1}, account="2"), completed("A", {"x": 1}, target="aws")]
     with pytest.raises(MissingInput, match="in another account"):
         recording.handed_over(small_plan, events, "A.x", "local", "1")
+
+
+def test_what_the_first_runbook_of_a_process_makes_is_registered(small_event: SmallEvent) -> None:
+    small_event.add("A")
+    program = """
+import kit
+rb = kit.runbook("A")
+rb.session.client("s3").create_bucket(Bucket=rb.bucket)
+rb.session.client("s3").delete_bucket(Bucket=rb.bucket)
+print(rb.bucket)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    bucket = ran.stdout.strip()
+    register = [(e.type, e.data["name"]) for e in journal.here().snapshot() if e.type in ("made", "removed")]
+    assert register == [("made", bucket), ("removed", bucket)]
