@@ -170,8 +170,8 @@ _report: Callable[[Made], object] | None = None
 def watch(report: Callable[[Made], object]) -> None:
     """From here on, call `report` with everything that any boto3 session of this process creates or deletes.
 
-    The latest `report` is the one that is called. Sessions made before the first call are not watched. The handlers go into botocore's built-in list because the
-    SageMaker SDK makes sessions of its own.
+    The latest `report` is the one that is called; a session made before the first call is not watched. The handlers
+    go into botocore's built-in list because the SageMaker SDK makes sessions of its own.
     """
     global _report
     if _report is None:
