@@ -47,6 +47,8 @@ class Kernel:
         self._thread.start()
 
     def _start(self) -> None:
+        from jupyter_client.asynchronous.client import AsyncKernelClient
+
         try:
             self._manager.start_kernel(cwd=str(self.notebook.parent), env=self._environment)
             client = self._manager.client()
@@ -58,6 +60,8 @@ class Kernel:
                 client.execute(warm, silent=True, store_history=False, stop_on_error=False)
             finally:
                 client.stop_channels()
+            # nbclient waits for output and for the kernel's death at once, so its client must be asynchronous.
+            self._manager.client_factory = AsyncKernelClient
         except BaseException as error:  # handed to whoever takes the kernel
             self._error = error
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -196,6 +197,7 @@ def _executed(
     from papermill.exceptions import PapermillExecutionError
     from papermill.execute import execute_notebook
 
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it logs is in the outcome already
     copy = home / "runs" / run / f"{kernel.notebook.stem}-{card.id}.ipynb"
     copy.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()

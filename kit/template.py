@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,10 @@ def new(
     if path.exists():
         raise UsageError(f"{notebook} exists already.", "Choose another id or title.")
     text = plan.file.read_text(encoding="utf-8").rstrip("\n") + "\n"
-    text += entry(id, title, workstream, notebook, day=day, minutes=minutes, needs=needs)
+    # Items of the list before it tell how far to indent; a line `  - id: M6` is one of them.
+    indents = re.findall(r"^( *)- (?:\{ )?id:", text, re.MULTILINE)
+    item = entry(id, title, workstream, notebook, day=day, minutes=minutes, needs=needs)
+    text += textwrap.indent(item, indents[-1] if indents else "  ")
     try:
         if id not in {c.id for c in plans.read(yaml.safe_load(text), plan.file).subtasks}:
             raise PlanError(
@@ -89,4 +93,4 @@ def entry(
         **({"needs": list(needs)} if needs else {}),
     }
     lines = yaml.safe_dump(item, sort_keys=False, allow_unicode=True, width=200).splitlines()
-    return "".join(f"  {'- ' if n == 0 else '  '}{line}\n" for n, line in enumerate(lines))
+    return "".join(f"{'- ' if n == 0 else '  '}{line}\n" for n, line in enumerate(lines))
