@@ -11,7 +11,7 @@ from typing import Any
 
 from kit.local_aws.front import action, handler_of
 from kit.local_aws.kinds import KINDS, plural
-from kit.local_aws.protocol import AwsError
+from kit.local_aws.protocol import AwsError, service
 from kit.local_aws.store import Context, Record
 
 __all__: list[str] = []
@@ -107,12 +107,14 @@ def _existing(ctx: Context, arn: str) -> str:
 
 
 def _register() -> None:
-    """Handlers for what the stored kinds lack; actions that botocore's model does not have are never asked for."""
+    """Handlers for the actions that the API has for the stored kinds, where no other module has registered one."""
+    model = service("sagemaker")
+    assert model is not None
     does = {"Create": _create, "Describe": _describe, "List": _list, "Update": _update, "Delete": _delete}
     for kind in KINDS.values():
         for verb in VERBS if kind.stored else ():
             name = f"List{plural(kind.name)}" if verb == "List" else verb + kind.name
-            if handler_of("sagemaker", name) is None:
+            if name in model.operation_names and handler_of("sagemaker", name) is None:
                 action("sagemaker", name)(functools.partial(does[verb], kind.name))
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,14 +14,19 @@ from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from werkzeug import test as werkzeug_test
 from werkzeug.serving import make_server
 
 from kit.local_aws import client as local_client
 from kit.local_aws import front
 from kit.local_aws.front import App
+from kit.local_aws.kinds import KINDS, plural
 from kit.local_aws.process import Server
 
 ROLE = "arn:aws:iam::123456789012:role/builder"
+FORM = "application/x-www-form-urlencoded"
 Boto = Callable[..., Any]
 
 
@@ -218,6 +224,58 @@ def test_the_clients_of_other_services_are_answered(boto: Boto, local_aws: Serve
     assert [m["MetricName"] for m in metrics.list_metrics(Namespace="kit")["Metrics"]] == ["m"]
     role = boto("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")["Role"]
     assert role["Arn"] == f"arn:aws:iam::{local_aws.account}:role/r"
+
+
+def test_the_readme_says_what_is_answered_and_how(tmp_path: Path) -> None:
+    App(tmp_path, "123456789012")  # loads the handlers
+    table = (Path(front.__file__).parent / "README.md").read_text(encoding="utf-8")
+    said: dict[str, set[tuple[str, str]]] = {"work": set(), "stored": set()}
+    for line in table.splitlines():
+        if line.startswith("|") and (answer := line.split("|")[3].strip().partition(":")[0]) in said:
+            said[answer] |= {(line.split("|")[1].strip(), name) for name in re.findall(r"`(\w+)`", line)}
+    kinds = {name for name, kind in KINDS.items() if kind.stored}
+    tags = {"AddTags", "ListTags", "DeleteTags"}
+    assert {name for _, name in said["stored"]} == kinds | tags
+    generic = {f"{verb}{kind}" for kind in kinds for verb in ("Create", "Describe", "Update", "Delete")}
+    generic |= tags | {f"List{plural(kind)}" for kind in kinds}
+    assert {(s, a) for s, a in front._handlers if a not in generic} == {
+        (s, a) for s, a in said["work"] if a not in generic
+    }
+    assert {a for _, a in said["work"]} <= {a for _, a in front._handlers}
+
+
+@pytest.fixture(scope="module")
+def unserved(tmp_path_factory: pytest.TempPathFactory) -> App:
+    """A front that no server stands before."""
+    return App(tmp_path_factory.mktemp("unserved"), "123456789012")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    target=st.tuples(
+        st.sampled_from(["SageMaker", "AmazonSageMaker", "AmazonAthena", ""]),
+        st.sampled_from(["CreateTrainingJob", "DescribeModel", "ListTags", "CreateNothing", "", "é"]),
+    ),
+    path=st.sampled_from(["/", "/endpoints/e/invocations", "/FeatureGroup/g", "//", "/%2e%2e/é"]),
+    method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD"]),
+    body=st.binary(max_size=64)
+    | st.dictionaries(st.text(max_size=4), st.integers()).map(json.dumps).map(str.encode),
+    kind=st.sampled_from(["application/x-amz-json-1.1", "application/json", FORM, "text/x", ""]),
+)
+def test_whatever_arrives_is_answered_in_the_form_of_aws(
+    unserved: App, target: tuple[str, str], path: str, method: str, body: bytes, kind: str
+) -> None:
+    headers = {
+        "Authorization": "AWS4-HMAC-SHA256 Credential=AKIA/20260101/us-east-1/sagemaker/aws4_request, Signature=0",
+        "X-Amz-Target": ".".join(target).encode().decode("latin1"),
+        "Content-Type": kind,
+    }
+    answer = werkzeug_test.Client(unserved).open(path, method=method, data=body, headers=headers)
+    assert answer.status_code in (200, 400, 404, 501)
+    if method != "HEAD" and answer.status_code != 200:
+        said = answer.get_data(as_text=True)
+        assert "InternalFailure" not in said
+        assert json.loads(said)["__type"] if said.startswith("{") else said.startswith("<?xml")
 
 
 # S3 beneath the lock

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from boto3.session import Session
 
 from kit.errors import LocalAwsError
 from kit.local_aws import client, process
@@ -205,3 +206,56 @@ def test_the_callers_aws_settings_do_not_reach_the_server(
     monkeypatch.setenv("MOTO_ACCOUNT_ID", "999999999999")
     assert process.up(folder).account != "999999999999"
     assert not any(name.startswith(process.UNWANTED) for name in process._environment())
+
+
+# One line: the API's pattern for an entry point has no line breaks.
+SLEEPER = (
+    "import os, pathlib, sys, time; file = pathlib.Path(sys.argv[1]); "
+    "file.with_suffix('.new').write_text(str(os.getpid())); file.with_suffix('.new').rename(file); time.sleep(600)"
+)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_what_a_server_runs_ends_with_it_however_it_ends(
+    folder: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    server = process.up(folder)
+    session = Session(client.KEY, "local", region_name="us-east-1")
+    api = {name: session.client(name, endpoint_url=server.url) for name in ("iam", "sagemaker")}
+    allowed = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sagemaker.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    role = api["iam"].create_role(RoleName="r", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    written = tmp_path / "pid"
+    api["sagemaker"].create_processing_job(
+        ProcessingJobName="sleeper",
+        RoleArn=role,
+        AppSpecification={
+            "ImageUri": "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3",
+            "ContainerEntrypoint": ["python3", "-c", SLEEPER, str(written)],
+        },
+        ProcessingResources={
+            "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10}
+        },
+    )
+    assert until(written.exists), api["sagemaker"].describe_processing_job(ProcessingJobName="sleeper")
+    assert client.ask(server.url, "status")["jobs"] == 1
+    children = _descendants(server.pid)
+    assert children
+    os.kill(server.pid, how)
+    assert until(lambda: not alive(server.pid))
+    assert until(lambda: not any(alive(pid) for pid in children))
+
+
+def _descendants(pid: int) -> set[int]:
+    """The processes below a process, from `ps`, which Linux and macOS both have."""
+    listed = subprocess.run(["ps", "-axo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    pairs = [tuple(map(int, line.split())) for line in listed.splitlines()]
+    found, new = set[int](), {pid}
+    while new:
+        new = {child for child, parent in pairs if parent in new}
+        found |= new
+    return found
