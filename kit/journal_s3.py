@@ -48,7 +48,8 @@ class Bucket:
         if not bucket:
             raise JournalError(f"{address} names no bucket.", "Write it as s3://bucket/prefix.")
         try:
-            client = boto3.client("s3")  # type: ignore[no-untyped-call]
+            # A session of its own: the default one remembers the environment of its first use.
+            client = boto3.session.Session().client("s3")
         except BotoCoreError as error:
             raise JournalError(f"The journal {address} cannot be reached: {error}", _HINT) from None
         return cls(client, bucket, f"{prefix.rstrip('/')}/" if prefix.strip("/") else "")

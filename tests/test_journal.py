@@ -550,32 +550,41 @@ def test_ulids_sort_by_time_and_differ() -> None:
 # On S3
 
 
-@pytest.fixture(scope="module")
-def s3_server() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
+@pytest.fixture(scope="module", params=["moto", "the local AWS"])
+def s3_environment(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """The environment of a process whose S3 is moto's own server, or the local AWS."""
+    if request.param == "moto":
+        from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+        yield {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_DEFAULT_REGION": "eu-west-1", **keys}
+        server.stop()
+    else:
+        from kit.local_aws import client, process
+
+        folder = tmp_path_factory.mktemp("aws")
+        running = process.up(folder)
+        yield client.environment(running.url, running.account, "eu-west-1")
+        process.down(folder)
 
 
 @pytest.fixture
-def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+def bucket(s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
     import boto3
 
-    for name, value in {
-        "ENDPOINT_URL": s3_server,
-        "ACCESS_KEY_ID": "key",
-        "SECRET_ACCESS_KEY": "secret",
-        "DEFAULT_REGION": "eu-west-1",
-    }.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
+    for name, value in s3_environment.items():
+        monkeypatch.setenv(name, value)
     name = f"board-{journal.ulid(dt.datetime.now(dt.UTC)).lower()}"
-    client = boto3.client("s3")
-    client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    return boto3.resource("s3").Bucket(name)
+    session = boto3.session.Session()
+    session.client("s3").create_bucket(
+        Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    return session.resource("s3").Bucket(name)
 
 
 def test_the_three_calls_work_on_s3(bucket: Any) -> None:

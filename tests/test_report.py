@@ -422,6 +422,16 @@ def test_the_chart_stays_in_its_box_and_its_labels_apart() -> None:
         assert chart.done_label.at - chart.scope_label.at >= charts.LABEL
 
 
+def test_the_labels_of_lines_that_meet_stand_apart(told: story.Story) -> None:
+    for card in PLAN.cards:
+        told.complete(DAY_1, card.id)
+    told.tell(DAY_1, "accepted", "O2")
+    chart = charts.burn_up(boards.fold(PLAN, told.events), PLAN.cards)
+    assert chart is not None
+    assert chart.title == "23 of 23 cards done"
+    assert chart.done_label.at - chart.scope_label.at >= charts.LABEL
+
+
 def test_there_is_no_chart_before_anything_moved() -> None:
     assert charts.burn_up(boards.fold(PLAN, []), PLAN.cards) is None
 
