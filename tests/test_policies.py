@@ -225,7 +225,7 @@ def test_the_sdk_accepts_the_execution_role_and_no_persona(
     from sagemaker.train import ModelTrainer
 
     sdk = Session(boto3.Session(), default_bucket=f"eba-{server.account}-{REGION}")
-    boto3.client("s3").create_bucket(Bucket=sdk.default_bucket())
+    boto3.Session().client("s3").create_bucket(Bucket=sdk.default_bucket())
 
     def arn(persona: str) -> str:
         return f"arn:aws:iam::{server.account}:role/{ACCESS['personas'][persona]['role']}"

@@ -28,9 +28,11 @@ TRUST = {
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A local AWS in this process, with AWS's managed policies."""
+    from moto.iam.models import iam_backends
+
+    iam_backends.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
-        patch.setattr("kit.local_aws.front.MODULES", ("identity",))
         app = App(tmp_path_factory.mktemp("aws"), ACCOUNT)
         server = make_server("127.0.0.1", 0, app, threaded=True)
         app.url = f"http://127.0.0.1:{server.server_port}"
@@ -460,7 +462,7 @@ def sdk(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv(name, value)
     from sagemaker.core.helper.session_helper import Session
 
-    boto3.client("s3").create_bucket(Bucket="sdk-default")
+    boto3.Session().client("s3").create_bucket(Bucket="sdk-default")
     return Session(boto3.Session(), default_bucket="sdk-default")
 
 

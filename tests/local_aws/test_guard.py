@@ -1,0 +1,298 @@
+"""Real calls with the keys of users and role sessions, at a local AWS that holds them to their policies."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from werkzeug.serving import make_server
+
+from kit.local_aws.front import App
+
+ACCOUNT, REGION = "123456789012", "us-east-1"
+
+
+class Lab:
+    """An account: its administrator's clients, and those of whom it makes."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.admin = boto3.Session("AKIAADMIN", "secret", region_name=REGION)
+
+    def client(self, service: str, session: boto3.Session | None = None) -> Any:
+        return (session or self.admin).client(service, endpoint_url=self.url)
+
+    def role(self, name: str, *statements: dict[str, Any], trusts: str = ACCOUNT, **more: Any) -> str:
+        trust = {"Effect": "Allow", "Principal": {"AWS": trusts}, "Action": "sts:AssumeRole"}
+        iam = self.client("iam")
+        made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=text(trust), **more)
+        iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=text(*statements))
+        return str(made["Role"]["Arn"])
+
+    def session(self, arn: str, by: boto3.Session | None = None, **more: Any) -> boto3.Session:
+        keys = self.client("sts", by).assume_role(RoleArn=arn, RoleSessionName="lab", **more)["Credentials"]
+        return boto3.Session(
+            keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], region_name=REGION
+        )
+
+    def user(self, name: str, *statements: dict[str, Any]) -> boto3.Session:
+        iam = self.client("iam")
+        iam.create_user(UserName=name)
+        iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=text(*statements))
+        keys = iam.create_access_key(UserName=name)["AccessKey"]
+        return boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], region_name=REGION)
+
+
+def text(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def allow(action: Any = "*", resource: Any = "*", **more: Any) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": action, "Resource": resource, **more}
+
+
+def deny(action: Any = "*", resource: Any = "*", **more: Any) -> dict[str, Any]:
+    return {"Effect": "Deny", "Action": action, "Resource": resource, **more}
+
+
+def refused(call: Any, **params: Any) -> str:
+    """The message of the refusal, which must be one."""
+    with pytest.raises(ClientError) as caught:
+        call(**params)
+    error = caught.value.response["Error"]
+    assert error["Code"] in ("AccessDenied", "AccessDeniedException"), error
+    assert caught.value.response["ResponseMetadata"]["RetryAttempts"] == 0
+    return str(error["Message"])
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    app = App(tmp_path_factory.mktemp("aws"), ACCOUNT)
+    app.enforce = True
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    app.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield app
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        app.stop()
+
+
+@pytest.fixture
+def lab(app: App) -> Lab:
+    """An account with nothing in it but a bucket."""
+    from moto.backends import get_backend
+
+    for service in ("iam", "sts", "s3", "kms", "organizations"):
+        get_backend(service).clear()
+    get_backend("s3").bucket_accounts.clear()
+    get_backend("organizations").master_accounts.clear()
+    lab = Lab(app.url)
+    lab.client("s3").create_bucket(Bucket="eba")
+    lab.client("s3").put_object(Bucket="eba", Key="a/1", Body=b"1")
+    return lab
+
+
+def test_a_session_may_do_what_its_role_may_and_no_more(lab: Lab) -> None:
+    arn = lab.role("reader", allow("s3:GetObject", "arn:aws:s3:::eba/a/*"))
+    s3 = lab.client("s3", lab.session(arn))
+    assert s3.get_object(Bucket="eba", Key="a/1")["Body"].read() == b"1"
+    said = refused(s3.put_object, Bucket="eba", Key="a/1", Body=b"2")
+    assert (
+        f"User: arn:aws:sts::{ACCOUNT}:assumed-role/reader/lab is not authorized to perform: s3:PutObject"
+        in said
+    )
+    assert "because no identity-based policy allows the s3:PutObject action" in said
+    assert lab.client("s3").get_object(Bucket="eba", Key="a/1")["Body"].read() == b"1"
+    refused(s3.list_objects_v2, Bucket="eba")
+    refused(lab.client("iam", lab.session(arn)).create_user, UserName="eve")
+    identity = lab.client("sts", lab.session(arn)).get_caller_identity()
+    assert identity["Arn"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/reader/lab"
+
+
+def test_a_user_is_held_to_its_policies_and_the_administrator_to_none(lab: Lab) -> None:
+    ann = lab.user("ann", allow("s3:*", "arn:aws:s3:::eba/home/${aws:username}/*"), deny("s3:Delete*"))
+    s3 = lab.client("s3", ann)
+    s3.put_object(Bucket="eba", Key="home/ann/x", Body=b"")
+    refused(s3.put_object, Bucket="eba", Key="home/bob/x", Body=b"")
+    said = refused(s3.delete_object, Bucket="eba", Key="home/ann/x")
+    assert said.endswith("with an explicit deny in an identity-based policy")
+    lab.client("s3").delete_object(Bucket="eba", Key="home/ann/x")
+
+
+def test_a_bucket_policy_counts_for_and_against(lab: Lab) -> None:
+    arn = lab.role("reader", allow("s3:GetObject", "arn:aws:s3:::eba/*"))
+    lab.client("s3").put_bucket_policy(
+        Bucket="eba",
+        Policy=text(
+            {"Effect": "Allow", "Principal": {"AWS": arn}, "Action": "s3:PutObject", "Resource": "arn:aws:s3:::eba/in/*"},
+            {"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::eba/a/*"},
+            {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::eba/*",
+             "Condition": {"StringNotEquals": {"s3:x-amz-server-side-encryption": "aws:kms"}}},
+        ),
+    )  # fmt: skip
+    s3 = lab.client("s3", lab.session(arn))
+    s3.put_object(Bucket="eba", Key="in/x", Body=b"", ServerSideEncryption="aws:kms")
+    assert "explicit deny in a resource-based policy" in refused(
+        s3.put_object, Bucket="eba", Key="in/x", Body=b""
+    )
+    assert "explicit deny in a resource-based policy" in refused(s3.get_object, Bucket="eba", Key="a/1")
+
+
+def test_a_role_is_assumed_only_by_whom_it_trusts_and_who_may(lab: Lab) -> None:
+    ann = lab.user("ann", allow("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/open"))
+    opened, closed = lab.role("open", allow()), lab.role("closed", allow(), trusts="444455556666")
+    assert lab.session(opened, ann)
+    refused(lab.client("sts", ann).assume_role, RoleArn=closed, RoleSessionName="me")
+    bob = lab.user("bob", allow("s3:*"))
+    assert "no identity-based policy" in refused(
+        lab.client("sts", bob).assume_role, RoleArn=opened, RoleSessionName="me"
+    )
+
+
+def test_a_boundary_and_a_session_policy_limit_real_calls(lab: Lab) -> None:
+    limit = lab.client("iam").create_policy(PolicyName="limit", PolicyDocument=text(allow("s3:*")))["Policy"][
+        "Arn"
+    ]
+    arn = lab.role("builder", allow(), PermissionsBoundary=limit)
+    assert "no permissions boundary allows" in refused(lab.client("iam", lab.session(arn)).list_users)
+    narrow = lab.session(arn, Policy=text(allow("s3:ListBucket")))
+    lab.client("s3", narrow).list_objects_v2(Bucket="eba")
+    assert "no session policy allows" in refused(lab.client("s3", narrow).get_object, Bucket="eba", Key="a/1")
+
+
+def test_a_job_is_refused_on_its_instance_type_its_network_and_its_role(lab: Lab) -> None:
+    execution = f"arn:aws:iam::{ACCOUNT}:role/EbaExecution"
+    passing = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+    arn = lab.role(
+        "scientist",
+        allow(["sagemaker:*"]),
+        allow("iam:PassRole", execution, Condition=passing),
+        deny(
+            "sagemaker:Create*Job",
+            Condition={"ForAnyValue:StringNotLike": {"sagemaker:InstanceTypes": "ml.m5.*"}},
+        ),
+        deny("sagemaker:CreateTrainingJob", Condition={"Null": {"sagemaker:VpcSubnets": "true"}}),
+    )
+    sagemaker = lab.client("sagemaker", lab.session(arn))
+
+    def train(instance: str = "ml.m5.large", role: str = execution, **more: Any) -> str:
+        return refused(
+            sagemaker.create_training_job,
+            TrainingJobName="eba-m1",
+            RoleArn=role,
+            AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
+            OutputDataConfig={"S3OutputPath": "s3://eba/out"},
+            ResourceConfig={"InstanceType": instance, "InstanceCount": 1, "VolumeSizeInGB": 1},
+            StoppingCondition={"MaxRuntimeInSeconds": 60},
+            **more,
+        )
+
+    network = {"VpcConfig": {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}}
+    assert "sagemaker:CreateTrainingJob" in train("ml.p4d.24xlarge", **network)
+    assert "sagemaker:CreateTrainingJob" in train()
+    assert "iam:PassRole on resource: arn:aws:iam::123456789012:role/Admin" in train(
+        role=f"arn:aws:iam::{ACCOUNT}:role/Admin", **network
+    )
+
+
+def test_a_key_is_known_by_its_alias_and_its_policy_must_let_in(lab: Lab) -> None:
+    kms = lab.client("kms")
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    kms.create_alias(AliasName="alias/eba", TargetKeyId=key)
+    named = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/eba"}}
+    mine = lab.client("kms", lab.session(lab.role("user", allow("kms:Encrypt", Condition=named))))
+    other = lab.client("kms", lab.session(lab.role("other", allow("kms:Decrypt"))))
+    mine.encrypt(KeyId=key, Plaintext=b"x")
+    mine.encrypt(KeyId="alias/eba", Plaintext=b"x")
+    refused(other.encrypt, KeyId=key, Plaintext=b"x")
+    only = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/x"},
+        "Action": "kms:*",
+        "Resource": "*",
+    }
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=text(only))
+    refused(mine.encrypt, KeyId=key, Plaintext=b"x")
+
+
+def test_a_service_control_policy_stops_the_administrator_of_a_member_account(lab: Lab) -> None:
+    organizations = lab.client("organizations")
+    organizations.create_organization(FeatureSet="ALL")
+    root = organizations.list_roots()["Roots"][0]["Id"]
+    member = organizations.create_account(AccountName="m", Email="m@example.com")["CreateAccountStatus"][
+        "AccountId"
+    ]
+    inside = lab.session(f"arn:aws:iam::{member}:role/OrganizationAccountAccessRole")
+    lab.client("s3", inside).create_bucket(Bucket="member")
+    organizations.enable_policy_type(RootId=root, PolicyType="SERVICE_CONTROL_POLICY")
+    guard = organizations.create_policy(
+        Name="g", Description="", Type="SERVICE_CONTROL_POLICY", Content=text(deny("s3:DeleteBucket"))
+    )["Policy"]["PolicySummary"]["Id"]
+    organizations.attach_policy(PolicyId=guard, TargetId=member)
+    said = refused(lab.client("s3", inside).delete_bucket, Bucket="member")
+    assert "explicit deny in a service control policy" in said
+
+
+def test_another_accounts_bucket_needs_both_sides(lab: Lab) -> None:
+    other = lab.session("arn:aws:iam::444455556666:role/OrganizationAccountAccessRole")
+    s3 = lab.client("s3", other)
+    assert "no resource-based policy allows" in refused(s3.get_object, Bucket="eba", Key="a/1")
+    share = {"Effect": "Allow", "Principal": {"AWS": "444455556666"}, "Action": "s3:GetObject", "Resource": "arn:aws:s3:::eba/*"}  # fmt: skip
+    lab.client("s3").put_bucket_policy(Bucket="eba", Policy=text(share))
+    assert s3.get_object(Bucket="eba", Key="a/1")["Body"].read() == b"1"
+
+
+def test_an_invalid_request_is_not_let_through_unseen(lab: Lab) -> None:
+    session = lab.session(lab.role("nobody", allow("sqs:*")))
+    iam = session.client("iam", endpoint_url=lab.url, config=Config(parameter_validation=False))
+    refused(iam.create_user, UserName="*" * 100)
+
+
+def test_a_request_that_came_in_the_clear_is_told_apart(lab: Lab) -> None:
+    arn = lab.role("reader", allow("s3:*"))
+    tls = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::eba/*",
+           "Condition": {"Bool": {"aws:SecureTransport": "false"}}}  # fmt: skip
+    lab.client("s3").put_bucket_policy(Bucket="eba", Policy=text(tls))
+    s3 = lab.client("s3", lab.session(arn))
+    s3.get_object(Bucket="eba", Key="a/1")
+
+    def in_the_clear(request: Any, **_: Any) -> None:
+        request.headers["X-Forwarded-Proto"] = "http"
+
+    s3.meta.events.register("before-send.s3", in_the_clear)
+    assert "explicit deny in a resource-based policy" in refused(s3.get_object, Bucket="eba", Key="a/1")
+
+
+def test_conditions_of_a_bucket_policy_hold_for_the_administrator_and_for_anyone(lab: Lab) -> None:
+    """moto's own reading of a bucket policy leaves its conditions out: see guard.take_over."""
+    s3 = lab.client("s3")
+    tls = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::eba/*",
+           "Condition": {"Bool": {"aws:SecureTransport": "false"}}}  # fmt: skip
+    public = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "s3:GetObject",
+        "Resource": "arn:aws:s3:::eba/public/*",
+    }
+    s3.put_bucket_policy(Bucket="eba", Policy=text(tls, public))
+    for key in ("public/x", "private/x"):
+        s3.put_object(Bucket="eba", Key=key, Body=b"1")
+        assert s3.get_object(Bucket="eba", Key=key)["Body"].read() == b"1"
+    anyone = boto3.Session(region_name=REGION).client(
+        "s3", endpoint_url=lab.url, config=Config(signature_version=UNSIGNED)
+    )
+    assert anyone.get_object(Bucket="eba", Key="public/x")["Body"].read() == b"1"
+    with pytest.raises(ClientError, match="403"):
+        anyone.get_object(Bucket="eba", Key="private/x")
