@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kit.local_aws import wire
+from kit.local_aws import guard, wire
 from kit.local_aws.gateway import Gateway, not_implemented
 from kit.local_aws.protocol import AwsError, missing, now, shaped
 from kit.local_aws.store import Context, Store
@@ -65,6 +65,8 @@ class App:
         self.started = now()
         self.store = Store()
         self.stopping = threading.Event()
+        self.enforce = False  # hold callers with keys of this account to their policies (guard.py)
+        guard.take_over()
         self._gateway = Gateway()
         self._calls: deque[dict[str, Any]] = deque(maxlen=CALLS)
         self._counts: Counter[str] = Counter()
@@ -156,6 +158,8 @@ class App:
         return _respond(environ, start_response, reply)
 
     def _answer(self, call: Call, environ: Environ, body: bytes) -> Reply:
+        if self.enforce:
+            guard.check(call, body)
         handler = handler_of(call.service, call.action) if call.operation is not None else None
         if handler is None and call.service in OWN:
             raise not_implemented(call.service, call.action)
