@@ -25,6 +25,7 @@ __all__ = ["ask", "environment", "install", "settings"]
 
 AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".aws.dev", ".on.aws")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+OWN_HOSTS = (*AWS_DOMAINS, *(f".{name}" for name in LOOPBACK))  # what a request for the local AWS may name
 KEY = "AKIALOCALAWSBUILDER0"  # who works at the event, as far as the local AWS is concerned
 SHORT = 0.2  # seconds; shorter sleeps are slept
 IDLE = 0.02  # seconds that a sleep takes at least when there is nothing to wait for

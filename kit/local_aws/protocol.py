@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -115,7 +116,8 @@ def problems(shape: Shape | None, value: Any, path: str = "") -> list[str]:
     kind = shape.type_name
     if kind == "structure":
         return [] if shape.is_document_type else _structure_problems(shape, value, path)
-    found = [_said(path, value, text) for text in _broken(shape, value)]
+    shown = "***" if shape.metadata.get("sensitive") else value
+    found = [_said(path, shown, text) for text in _broken(shape, value)]
     if kind == "list":
         for i, item in enumerate(value, start=1):
             found += problems(shape.member, item, f"{path}.{i}.member")
@@ -128,7 +130,7 @@ def problems(shape: Shape | None, value: Any, path: str = "") -> list[str]:
                 for key, item in value.items():
                     found += problems(shape_of_part, item, f"{path}.{key}.member")
             elif any(_broken(shape_of_part, item) for item in values):
-                rules = ", ".join(_constraints(shape_of_part))
+                rules = ", ".join(text for text, _ in _rules(shape_of_part))
                 found.append(_said(path, value, f"Map {part} must satisfy constraint: [{rules}]"))
     return found
 
@@ -160,36 +162,29 @@ def _said(path: str, value: Any, constraint: str) -> str:
     return f"Value '{text}' at '{path}' failed to satisfy constraint: {constraint}"
 
 
-def _constraints(shape: Shape) -> list[str]:
-    """What the model demands of a scalar, a list's length or a map's size, in AWS's words."""
-    rules, limits = [], shape.metadata
-    noun = "value" if shape.type_name in NUMBERS else "length"
+def _rules(shape: Shape) -> list[tuple[str, Callable[[Any], bool]]]:
+    """What the model demands of a scalar, of a list's length or a map's size: AWS's words, and whether a value holds to it."""
+    limits, number = shape.metadata, shape.type_name in NUMBERS
+    noun, size = ("value", lambda v: v) if number else ("length", len)
+    rules: list[tuple[str, Callable[[Any], bool]]] = []
     if "max" in limits:
-        rules.append(f"Member must have {noun} less than or equal to {limits['max']}")
+        text = f"Member must have {noun} less than or equal to {limits['max']}"
+        rules.append((text, lambda v: size(v) <= limits["max"]))
     if "min" in limits:
-        rules.append(f"Member must have {noun} greater than or equal to {limits['min']}")
+        text = f"Member must have {noun} greater than or equal to {limits['min']}"
+        rules.append((text, lambda v: size(v) >= limits["min"]))
     if getattr(shape, "enum", None):
-        rules.append(f"Member must satisfy enum value set: [{', '.join(shape.enum)}]")
+        text = f"Member must satisfy enum value set: [{', '.join(shape.enum)}]"
+        rules.append((text, lambda v: v in shape.enum))
     if "pattern" in limits:
-        rules.append(f"Member must satisfy regular expression pattern: {limits['pattern']}")
+        text = f"Member must satisfy regular expression pattern: {limits['pattern']}"
+        rules.append((text, lambda v: _matches(limits["pattern"], v)))
     return rules
 
 
 def _broken(shape: Shape, value: Any) -> list[str]:
-    """Those of the shape's constraints that the value does not satisfy; null satisfies all, it counts as not sent."""
-    if value is None:
-        return []
-    return [rule for rule in _constraints(shape) if not _holds(shape, value, rule)]
-
-
-def _holds(shape: Shape, value: Any, rule: str) -> bool:
-    limits = shape.metadata
-    if "enum value set" in rule:
-        return value in shape.enum
-    if "regular expression" in rule:
-        return _matches(limits["pattern"], value)
-    size = value if shape.type_name in NUMBERS else len(value)
-    return bool(size <= limits["max"] if "less than" in rule else size >= limits["min"])
+    """Those of the shape's rules that the value does not hold to; null holds to all, it counts as not sent."""
+    return [] if value is None else [text for text, holds in _rules(shape) if not holds(value)]
 
 
 @functools.cache

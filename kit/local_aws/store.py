@@ -154,7 +154,7 @@ class Store:
         """The answer of a List action: filtered, sorted and cut as its input asks, each item cut to the summary's shape."""
         shape = operation("sagemaker", action)
         rows = [row for row in self.rows(ctx, kind) if _selected(row, params)]
-        return page(shape, rows, params)
+        return _page(shape, rows, params)
 
     def tag(self, arn: str, tags: Iterable[Mapping[str, str]]) -> dict[str, str]:
         """Adds tags ([{Key, Value}]) to an ARN; returns all that it has."""
@@ -248,19 +248,19 @@ def _agrees(row: Record, name: str, wanted: Any) -> bool:
         member = {"Created": "CreationTime", "CreatedTime": "CreationTime"}.get(moment[1], moment[1])
         return bool(row[member] >= wanted if moment[2] == "After" else row[member] <= wanted)
     if name.endswith("Contains"):
-        held = (
-            row["_key"].rpartition("/")[2]
-            if name in ("NameContains",)
-            else row.get(name.removesuffix("Contains"))
-        )
-        return str(wanted).lower() in str(held or row["_key"]).lower()
+        held = row.get(name.removesuffix("Contains")) or row["_key"].rpartition("/")[2]
+        return str(wanted).lower() in str(held).lower()
     if name == "StatusEquals":
-        return any(k.endswith("Status") and v == wanted for k, v in row.items())
+        return bool(_status(row) == wanted)
     held = row.get(name.removesuffix("Equals"))
     return bool(held == wanted or (isinstance(held, str) and held.lower() == str(wanted).lower()))
 
 
-def page(shape: Any, rows: list[Record], params: Mapping[str, Any]) -> Record:
+def _status(row: Record) -> Any:
+    return row.get(f"{row['_kind']}Status", row.get("Status"))
+
+
+def _page(shape: Any, rows: list[Record], params: Mapping[str, Any]) -> Record:
     """One page of a List answer from the rows: sorted by SortBy and SortOrder, MaxResults of them, from NextToken on.
 
     The order where none is asked for is the one that the model's documentation names.
@@ -268,10 +268,9 @@ def page(shape: Any, rows: list[Record], params: Mapping[str, Any]) -> Record:
     output = shape.output_shape.members
     name = next(k for k, member in output.items() if member.type_name == "list")
     by = {"Name": "_key"}.get(params.get("SortBy", ""), params.get("SortBy", "CreationTime"))
-    status = by == "Status"
 
     def rank(row: Record) -> tuple[str, str]:
-        value = next((v for k, v in row.items() if k.endswith("Status")), "") if status else row.get(by)
+        value = _status(row) if by == "Status" else row.get(by)
         text = value.isoformat(timespec="milliseconds") if isinstance(value, datetime) else str(value or "")
         return (text, row["_arn"])
 
@@ -301,5 +300,5 @@ def _untoken(token: str) -> tuple[str, str]:
     try:
         text, arn = json.loads(base64.urlsafe_b64decode(token.encode()))
         return (str(text), str(arn))
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise AwsError("ValidationException", "Invalid pagination token.") from error

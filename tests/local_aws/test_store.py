@@ -326,9 +326,10 @@ def test_a_page_goes_on_where_it_stopped_although_rows_came_and_went(ctx: Contex
     assert [row["ModelName"] for row in rest["Models"]] == ["d", "e"]
 
 
-def test_a_token_that_is_none_is_refused(ctx: Context) -> None:
+@pytest.mark.parametrize("token", ["?", "NQ==", "WzFd", "é"])
+def test_a_token_that_is_none_is_refused(ctx: Context, token: str) -> None:
     with pytest.raises(AwsError, match="Invalid pagination token"):
-        ctx.app.store.listing(ctx, "Model", {"NextToken": "?"}, "ListModels")
+        ctx.app.store.listing(ctx, "Model", {"NextToken": token}, "ListModels")
 
 
 def test_a_list_is_filtered_as_its_request_asks(ctx: Context) -> None:
