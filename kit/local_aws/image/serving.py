@@ -175,6 +175,8 @@ class Model:
                     made = call(self.output, predicted, accept, context=context)
                 except Unsupported:
                     return 406, f"Accept {accept} is not supported by this model.".encode(), "text/plain"
+            if hasattr(made, "get_data"):  # a Flask response, which is what the image's own output_fn returns
+                return made.status_code, made.get_data(), made.mimetype
             body, kind = made if isinstance(made, tuple) else (made, accept)
             if not isinstance(body, str | bytes | bytearray):
                 raise TypeError(f"output_fn must return text or bytes, got {type(body).__name__}")
