@@ -84,6 +84,13 @@ def inert(markup: str) -> str:
     )
     elsewhere = '<span class="count">Left out: an image that is not in the notebook.</span>'
     markup = re.sub(r"<img\b(?![^>]*\ssrc=.?data:)[^>]*>", elsewhere, markup, flags=re.IGNORECASE)
+    # The page lies elsewhere than the notebook did: links to files of the repository would lead nowhere.
+    markup = re.sub(
+        r"<a\b[^>]*\shref=[\"'](?!#|https?:|mailto:)[^>]*>(.*?)</a>",
+        r"\1",
+        markup,
+        flags=re.DOTALL | re.IGNORECASE,
+    )
     left_out = '<p class="count">Left out: a part that needs a script to show.</p>'
     return markup + left_out if scripts else markup
 

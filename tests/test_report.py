@@ -242,6 +242,13 @@ def test_markup_of_runbooks_is_made_inert(markup: str) -> None:
     assert not re.search(r"<(script|meta|iframe|img|link|base)\b", evidence.inert(markup), re.IGNORECASE)
 
 
+def test_links_that_would_lead_nowhere_become_text() -> None:
+    links = '<a href="d1.ipynb">D1</a> <a class="x" href="../runbooks/plan.yml">the <b>plan</b></a> <a href="javascript:alert(1)">x</a>'
+    assert evidence.inert(links) == "D1 the <b>plan</b> x"
+    kept = '<a href="#part">here</a> <a href="https://docs.aws.amazon.com/">AWS</a>'
+    assert evidence.inert(kept) == kept
+
+
 def test_tables_and_embedded_figures_of_runbooks_stay(tmp_path: Path) -> None:
     table = '<table class="dataframe"><tr><th>a</th></tr></table><style scoped>td {color: red}</style>'
     figure = '<img alt="a" src="data:image/png;base64,AA==">'
