@@ -22,7 +22,7 @@ from kit.local_aws.protocol import AwsError, now, operation, shaped
 if TYPE_CHECKING:
     from kit.local_aws.front import App
 
-__all__ = ["Context", "Record", "Store"]
+__all__ = ["Context", "Record", "Store", "page"]
 
 Record = dict[str, Any]
 Scope = tuple[str, str, str]  # account, region, kind
@@ -154,7 +154,7 @@ class Store:
         """The answer of a List action: filtered, sorted and cut as its input asks, each item cut to the summary's shape."""
         shape = operation("sagemaker", action)
         rows = [row for row in self.rows(ctx, kind) if _selected(row, params)]
-        return _page(shape, rows, params)
+        return page(shape, rows, params)
 
     def tag(self, arn: str, tags: Iterable[Mapping[str, str]]) -> dict[str, str]:
         """Adds tags ([{Key, Value}]) to an ARN; returns all that it has."""
@@ -260,7 +260,7 @@ def _status(row: Record) -> Any:
     return row.get(f"{row['_kind']}Status", row.get("Status"))
 
 
-def _page(shape: Any, rows: list[Record], params: Mapping[str, Any]) -> Record:
+def page(shape: Any, rows: list[Record], params: Mapping[str, Any]) -> Record:
     """One page of a List answer from the rows: sorted by SortBy and SortOrder, MaxResults of them, from NextToken on.
 
     The order where none is asked for is the one that the model's documentation names.
