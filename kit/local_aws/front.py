@@ -7,7 +7,6 @@ what it returns is cut to the output's shape and written in the service's protoc
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import logging
 import os
@@ -18,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kit.local_aws import guard, wire
+from kit.local_aws import client, guard, wire
 from kit.local_aws.gateway import Gateway, not_implemented
 from kit.local_aws.protocol import AwsError, missing, now, shaped
 from kit.local_aws.store import Context, Store
@@ -34,6 +33,8 @@ log = logging.getLogger("kit.local_aws")
 MODULES = ("identity", "training", "processing", "hosting", "registry", "model_cards", "control")
 # Services that the local AWS answers alone: what has no handler here is not asked of moto, which would invent an answer.
 OWN = ("sagemaker", "sagemaker-runtime", "sagemaker-featurestore-runtime", "sagemaker-metrics")
+# Required by the model, and yet left out by AWS: a version of a model package has no name (aws/sagemaker-python-sdk issue 5606).
+LEFT_OUT = {("DescribeModelPackage", "ModelPackageName")}
 ACCESS_KEY = "AKIALOCALAWSSERVER00"  # signs the server's own calls to itself
 SEEN = 20  # how many ARNs an answer names at most
 CALLS = 1000  # how many of the last calls are kept
@@ -75,8 +76,7 @@ class App:
         self._at_stop: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         for name in MODULES:
-            if importlib.util.find_spec(f"kit.local_aws.{name}"):
-                importlib.import_module(f"kit.local_aws.{name}")
+            importlib.import_module(f"kit.local_aws.{name}")
 
     # What handlers use
 
@@ -141,6 +141,8 @@ class App:
         body = _body(environ)
         call: Call | None = None
         try:
+            if _from_a_page(environ):
+                raise AwsError("AccessDenied", "The local AWS does not answer web pages.", status=403)
             if environ["PATH_INFO"].startswith("/_local/"):
                 reply = self._local(environ["PATH_INFO"].removeprefix("/_local/"), body)
             else:
@@ -180,7 +182,7 @@ class App:
         assert call.operation is not None
         shape = call.operation.output_shape
         answer = shaped(shape, dict(handler(ctx, wire.decode(call, body)) or {}))
-        if lacking := missing(shape, answer):
+        if lacking := [name for name in missing(shape, answer) if (call.action, name) not in LEFT_OUT]:
             log.error("the answer to %s:%s lacks %s", call.service, call.action, ", ".join(lacking))
         return wire.encode(call, answer)
 
@@ -231,6 +233,16 @@ class App:
             "services": dict(self._counts),
             "threads": sorted(self._threads),
         }
+
+
+def _from_a_page(environ: Environ) -> bool:
+    """Whether a browser sent this for a web page, which must not reach what can start processes on this machine.
+
+    Browsers name the page's origin when they send anything but a plain GET; a page that has its own name point at this machine
+    cannot hide that name.
+    """
+    host = environ.get("HTTP_HOST", "").partition(":")[0]
+    return "HTTP_ORIGIN" in environ or not f".{host}".endswith(client.OWN_HOSTS)
 
 
 def _body(environ: Environ) -> bytes:

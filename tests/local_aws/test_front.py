@@ -278,6 +278,25 @@ def test_whatever_arrives_is_answered_in_the_form_of_aws(
         assert json.loads(said)["__type"] if said.startswith("{") else said.startswith("<?xml")
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "127.0.0.1:8000"}, 200),
+        ({"Host": "localhost:8000"}, 200),
+        ({"Host": "api.sagemaker.us-east-1.amazonaws.com"}, 200),
+        ({"Host": "127.0.0.1:8000", "Origin": "https://example.com"}, 403),
+        ({"Host": "127.0.0.1:8000", "Origin": "null"}, 403),
+        ({"Host": "example.com:8000"}, 403),  # a name that its owner lets point at this machine
+        ({"Host": "notamazonaws.com"}, 403),
+        ({"Host": ""}, 403),
+    ],
+)
+def test_a_web_page_is_not_answered(unserved: App, headers: dict[str, str], status: int) -> None:
+    answer = werkzeug_test.Client(unserved).get("/_local/status", headers=headers)
+    assert answer.status_code == status
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
 # S3 beneath the lock
 
 
