@@ -78,22 +78,24 @@ class Server:
     def _follow(self, stream: logs.LogStream) -> None:
         self._ending = self.container.follow(None, stream.put)
 
-    def ready(self, seconds: float) -> bool:
-        """Whether /ping was answered with 200; the socket listens from the start, so that this waits for the answer itself."""
+    def unready(self, seconds: float) -> str:
+        """Why /ping was not answered with 200; empty if it was. The socket listens from the start, so that this waits for the answer."""
         try:
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
             connection.request("GET", "/ping")
             response = connection.getresponse()
             response.read()
-            self._idle.put(connection)
-            return response.status == 200
+        except TimeoutError:
+            return f"There was no answer within {seconds:g} s."
         except (OSError, http.client.HTTPException):
-            return False
+            return f"Its log ends with: {self.last_words()}"
+        self._idle.put(connection)
+        return "" if response.status == 200 else f"The answer was {response.status}."
 
-    def why_not(self) -> str:
-        """The last error line of its log, once it has ended; empty if it still runs."""
-        self._log.join(timeout=0 if self.container.pid else 5)
-        return logs.error_line(self._ending.tail) if self._ending else ""
+    def last_words(self) -> str:
+        """The last error line of its log; the process has closed its socket, so that it has ended or is about to."""
+        self._log.join(timeout=5)
+        return logs.error_line(self._ending.tail) if self._ending else "(it still runs)"
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         """The container's answer to an invocation; a server that is gone or too slow answers 500, as AWS reports it."""
@@ -117,7 +119,9 @@ class Server:
                 response.getheader("Content-Type") or "application/octet-stream",
                 response.getheader("X-Amzn-SageMaker-Custom-Attributes") or "",
             )
-        return Answer(500, f"The model's server has ended. {self.why_not()}".strip().encode(), "text/plain")
+        return Answer(
+            500, f"The model's server has ended. {self.last_words()}".strip().encode(), "text/plain"
+        )
 
     def _connection(self, fresh: bool) -> http.client.HTTPConnection:
         if not fresh:
@@ -144,6 +148,7 @@ class Variant:
     config: Mapping[str, Any]
     servers: list[Server]
     weight: float
+    stream: str  # the log stream of its (one) instance
 
     def invoke(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Pass the body through the containers; the first that does not answer 200 ends it."""
@@ -175,21 +180,22 @@ class Fleet:
         try:
             for variant, role, definitions in parts:
                 name = variant["VariantName"]
-                made = Variant(name, variant, [], variant.get("InitialVariantWeight", 1.0))
+                stream_name = f"{name}/i-{uuid.uuid4().hex[:17]}"
+                made = Variant(name, variant, [], variant.get("InitialVariantWeight", 1.0), stream_name)
                 fleet.variants.append(made)
+                stream = logs.LogStream(
+                    ctx.app, ctx.region, f"/aws/sagemaker/Endpoints/{endpoint}", stream_name
+                )
                 for definition in definitions:
-                    stream = logs.LogStream(
-                        ctx.app,
-                        ctx.region,
-                        f"/aws/sagemaker/Endpoints/{endpoint}",
-                        f"{name}/i-{uuid.uuid4().hex[:17]}",
-                    )
                     made.servers.append(Server(ctx, role, definition, stream))
             for variant_up in fleet.variants:
                 seconds = variant_up.config.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP)
                 for server in variant_up.servers:
-                    if not server.ready(seconds):
-                        raise InputError(_no_ping(variant_up.name, server.why_not()))
+                    if why := server.unready(seconds):
+                        raise InputError(
+                            f"The primary container for production variant {variant_up.name} did not pass the ping health check."
+                            f" Please check CloudWatch logs for this endpoint. {why}"
+                        )
         except BaseException:
             fleet.stop()
             raise
@@ -222,11 +228,3 @@ class Fleet:
         for variant in self.variants:
             for server in variant.servers:
                 server.stop()
-
-
-def _no_ping(variant: str, why: str) -> str:
-    said = (
-        f"The primary container for production variant {variant} did not pass the ping health check."
-        " Please check CloudWatch logs for this endpoint."
-    )
-    return f"{said} Its log ends with: {why}" if why else said

@@ -296,7 +296,7 @@ def invoke_endpoint(ctx: Context, params: dict[str, Any]) -> Record:
                 break
     if answer.status != 200:
         raise _model_error(
-            ctx, name, variant.name, answer.status, answer.body.decode(errors="replace")[:MESSAGE]
+            ctx, name, variant.stream, answer.status, answer.body.decode(errors="replace")[:MESSAGE]
         )
     return {
         "Body": answer.body,
@@ -316,7 +316,7 @@ def _headers(params: Mapping[str, Any]) -> dict[str, str]:
     return {name: value for name, value in passed.items() if value}
 
 
-def _model_error(ctx: Context, endpoint: str, variant: str, status: int, message: str) -> AwsError:
+def _model_error(ctx: Context, endpoint: str, stream: str, status: int, message: str) -> AwsError:
     group = f"/aws/sagemaker/Endpoints/{endpoint}"
     side = "client" if status < 500 else "server"
     return AwsError(
@@ -326,5 +326,5 @@ def _model_error(ctx: Context, endpoint: str, variant: str, status: int, message
         status=424,
         OriginalStatusCode=status,
         OriginalMessage=message,
-        LogStreamArn=f"arn:aws:logs:{ctx.region}:{ctx.account}:log-group:{group}:log-stream:{variant}",
+        LogStreamArn=f"arn:aws:logs:{ctx.region}:{ctx.account}:log-group:{group}:log-stream:{stream}",
     )

@@ -67,7 +67,6 @@ def create_model_package(ctx: Context, params: dict[str, Any]) -> Record:
         ctx,
         KIND,
         {**params, "ModelPackageGroupName": name},
-        ModelPackageName=name,
         ModelPackageVersion=group["_versions"],
         ModelPackageStatus="Completed",
         ModelPackageStatusDetails={"ValidationStatuses": []},
@@ -94,6 +93,8 @@ def list_model_packages(ctx: Context, params: dict[str, Any]) -> Record:
     if params.get("ModelPackageGroupName"):
         params["ModelPackageGroupName"] = _group(params["ModelPackageGroupName"])
         ctx.app.store.get(ctx, GROUP, params["ModelPackageGroupName"])
+    if params.get("NameContains"):
+        params["ModelPackageGroupNameContains"] = params.pop("NameContains")
     if kind == "Unversioned":
         return {"ModelPackageSummaryList": []}
     return ctx.app.store.listing(ctx, KIND, params, "ListModelPackages")

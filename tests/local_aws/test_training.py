@@ -18,6 +18,7 @@ from lab import BUCKET, IMAGE, JOBS, Lab, opened
 
 pytestmark = [  # the SDK's own
     pytest.mark.filterwarnings("ignore:sagemaker.* has been moved:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Importing from sagemaker.*:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning"),
 ]
 SECONDARY = ["Starting", "Downloading", "Training", "Uploading", "Completed"]
