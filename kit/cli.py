@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import click
 
 from kit import board as boards
-from kit import cli_board, journal, paths, plan, run
+from kit import cli_board, paths, plan, run
 from kit.aws import TARGETS
 from kit.errors import KitError, RunFailed, UsageError, did_you_mean
 
@@ -88,9 +88,9 @@ def run_command(
     # Names and parameters first, as if everything were done: nothing starts before they hold.
     cards = run.selection(the_plan, {c.id for c in the_plan.cards}, **filters)
     arguments = run.parameters(the_plan, cards, {name.strip(): value for name, value in given}, target)
-    home, book = paths.home(target), journal.here(target)
-    account = aws.connect(the_plan, target, home).account
-    done = _done(boards.fold(the_plan, book.snapshot(), target=target), account)
+    account = aws.connect(the_plan, target, paths.home(target)).account
+    wall = cli_board.Wall(target)
+    done = _done(wall.board(), account)
     run.selection(the_plan, done, **filters)
     outcomes = []
     with _Progress(len(cards)) as progress:
@@ -105,11 +105,11 @@ def run_command(
         ):
             progress.show(outcome)
             outcomes.append(outcome)
-    events = book.snapshot()
-    pages = [report.day(the_plan, events, d, home=home) for d in sorted({c.day for c in cards})]
+    events = wall.events()
+    pages = [report.day(the_plan, events, d, home=wall.home) for d in sorted({c.day for c in cards})]
     for page in pages:
         click.echo(f"Report: {page}")
-    click.echo(f"Board:  {home / 'board' / 'board.md'}")
+    click.echo(f"Board:  {wall.home / 'board' / 'board.md'}")
     if bad := [o for o in outcomes if o.state in ("failed", "skipped")]:
         raise RunFailed(
             f"{len(bad)} of {len(cards)} runbooks are not done: {', '.join(o.card.id for o in bad)}.",
@@ -182,13 +182,13 @@ def report_command(day: int | None, target: str) -> None:
     """Write the day-end report: one HTML file that needs no network."""
     from kit import report
 
-    the_plan, home = plan.load(), paths.home(target)
-    days = range(1, len(the_plan.event.dates) + 1)
+    wall = cli_board.Wall(target)
+    days = range(1, len(wall.plan.event.dates) + 1)
     if day is not None and day not in days:
         raise UsageError(f"The event has no day {day}.", f"Its days are 1 to {len(days)}.")
-    events = journal.here(target).snapshot()
-    for number in [day] if day else days:
-        click.echo(f"Report: {report.day(the_plan, events, number, home=home)}")
+    events = wall.events()
+    for number in days if day is None else [day]:
+        click.echo(f"Report: {report.day(wall.plan, events, number, home=wall.home)}")
 
 
 @cli.command("plan")
@@ -210,10 +210,10 @@ def status_command(target: str) -> None:
     """The event in a few lines: how far it is, what is blocked, what can be started, where things are."""
     from kit.local_aws import process
 
-    the_plan, home = plan.load(), paths.home(target)
-    board = boards.fold(the_plan, journal.here(target).snapshot(), target=target)
+    wall = cli_board.Wall(target)
+    board = wall.board()
     cards = [c for c in board.cards if c.state != "Done"]
-    click.echo(f"{the_plan.event.name}: {len(board.cards) - len(cards)} of {len(board.cards)} cards done")
+    click.echo(f"{wall.plan.event.name}: {len(board.cards) - len(cards)} of {len(board.cards)} cards done")
     for card in cards:
         if card.state == "Blocked":
             click.echo(f"Blocked  {card.id} · {card.title}: {card.reason}")
@@ -221,10 +221,10 @@ def status_command(target: str) -> None:
             click.echo(f"Failed   {card.id} · {card.title}: {card.failed.error}")
     if ready := [c.id for c in cards if c.state == "To do" and c.ready]:
         click.echo(f"Ready    {', '.join(ready)}")
-    server = process.status(home / "aws") if target == "local" else None
+    server = process.status(wall.home / "aws") if target == "local" else None
     if target == "local":
         click.echo(f"Local AWS {'at ' + server.url if server else 'does not run'}")
-    click.echo(f"Files    {home}")
+    click.echo(f"Files    {wall.home}")
 
 
 @cli.command("new")

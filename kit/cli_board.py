@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kit import aws, board_formats, cards, journal, paths, plan
 from kit import board as boards
-from kit import board_formats, cards, journal, paths, plan
 from kit.aws import TARGETS
 from kit.errors import UsageError, did_you_mean
 
@@ -29,13 +30,19 @@ target_option = click.option("--target", type=click.Choice(TARGETS), default="lo
 
 
 class Wall:
-    """The board as a command sees it: the plan, the journal, the cards, and one way to write."""
+    """The event as a command sees it: the plan, the journal, the cards, and one way to write."""
 
     def __init__(self, target: str) -> None:
         self.plan = plan.load()
         self.target = target
         self.home = paths.home(target)
+        if target == "local" and os.environ.get("KIT_BOARD", "").startswith("s3://"):
+            aws.connect(self.plan, target, self.home)  # a rehearsal's bucket is in the local AWS
         self.journal = journal.here(target)
+
+    def events(self) -> list[journal.Event]:
+        """Everything that happened on this target."""
+        return [event for event in self.journal.snapshot() if event.target == self.target]
 
     def board(self) -> boards.Board:
         """The board as it is now."""
@@ -51,7 +58,7 @@ class Wall:
     def tell(self, type: str, about: str, **data: Any) -> None:
         """Journal one event, rewrite the board files, and say how the card stands now."""
         self.journal.append(type, about, target=self.target, **data)
-        board = boards.refresh(self.plan, self.journal, self.home / "board")
+        board = boards.refresh(self.plan, self.journal, self.home / "board", target=self.target)
         for card in board.cards:
             if card.id == about:
                 owner = f", {card.owner}" if card.owner else ""

@@ -201,7 +201,7 @@ class Runbook:
         self._journal.append(type, self.card.id, target=self.aws.target, account=self.aws.account, **data)
 
     def _refresh(self) -> None:
-        board.refresh(self.plan, self._journal, self.home / "board")
+        board.refresh(self.plan, self._journal, self.home / "board", target=self.aws.target)
 
     def _register(self, made: aws.Made) -> None:
         self._record(

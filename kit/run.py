@@ -166,7 +166,7 @@ def run(
                 why = "It ran to its end, but recorded nothing: end it with rb.complete()."
                 outcome = replace(outcome, state="failed", failure=Failure("", "NotRecorded", why))
             _journal(book, outcome, id, facts)
-            board.refresh(plan, book, home / "board")
+            board.refresh(plan, book, home / "board", target=target)
             if outcome.failure:
                 lost.add(card.id)
             yield outcome
