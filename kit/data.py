@@ -73,9 +73,12 @@ class Profile:
 
 
 def arguments(data: plan.Data) -> list[str]:
-    """The plan's data block as JSON for a job's `--plan`, in pieces of up to 250 characters: SageMaker takes 256 a piece."""
+    """The plan's data block as JSON for a job's `--plan`, in pieces of up to 250 characters: SageMaker takes 256 a piece.
+
+    No piece holds a "-": at its beginning, a job would take it for an option.
+    """
     block = {f.name: getattr(data, f.name) for f in dataclasses.fields(data)}
-    text = json.dumps(block, default=dict, separators=(",", ":"))
+    text = json.dumps(block, default=dict, separators=(",", ":")).replace("-", "\\u002d")
     return [text[at : at + 250] for at in range(0, len(text), 250)]
 
 

@@ -88,6 +88,14 @@ def test_the_plans_block_reaches_a_job_whole_in_short_pieces() -> None:
     assert read["in_time_order"] is False
 
 
+def test_no_piece_of_the_plans_block_can_be_taken_for_an_option() -> None:
+    block = plan.Data(target="y", missing={"*": tuple("-" * n for n in range(1, 60))})
+    pieces = data.arguments(block)
+    assert len(pieces) > 3
+    assert not [p for p in pieces if p.startswith("-")]
+    assert json.loads("".join(pieces))["missing"]["*"] == list(block.missing["*"])
+
+
 # --- what is in it
 
 
