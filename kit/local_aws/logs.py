@@ -80,10 +80,16 @@ def stream_name(job: str, host: int) -> str:
 
 
 class Metrics:
-    """What the metric definitions ({"Name", "Regex"}) find in a job's lines: every value in order, and the last of each."""
+    """What the metric definitions ({"Name", "Regex"}) find in a job's lines: every value in order, and the last of each.
+
+    Raises ValueError for an expression that does not compile.
+    """
 
     def __init__(self, definitions: Sequence[Mapping[str, str]]) -> None:
-        self._patterns = [(d["Name"], regex.compile(d["Regex"])) for d in definitions]
+        try:
+            self._patterns = [(d["Name"], regex.compile(d["Regex"])) for d in definitions]
+        except regex.error as problem:
+            raise ValueError(str(problem)) from None
         self._sent = 0
         self.values: list[tuple[str, float, datetime]] = []
 

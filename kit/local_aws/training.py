@@ -99,10 +99,9 @@ def _check(params: dict[str, Any]) -> None:
     groups = resources.get("InstanceGroups", [])
     count = sum(group["InstanceCount"] for group in groups) or resources.get("InstanceCount", 1)
     if count > 1:
-        kind = resources.get("InstanceType") or groups[0]["InstanceType"]
         raise AwsError(
             "ResourceLimitExceeded",
-            f"The account-level service limit '{kind} for training job usage' is 1 Instances, with current utilization of"
+            f"The account-level service limit '{_instance_type(resources)} for training job usage' is 1 Instances, with current utilization of"
             f" 0 Instances and a request delta of {count} Instances. The local AWS trains on one host.",
         )
     if not algorithm.get("ContainerEntrypoint") and "sagemaker_program" not in params.get(
@@ -124,6 +123,14 @@ def _check(params: dict[str, Any]) -> None:
                 "ValidationException",
                 "MaxWaitTimeInSeconds must be greater than or equal to MaxRuntimeInSeconds.",
             )
+    for metric in algorithm.get("MetricDefinitions", []):
+        try:
+            logs.Metrics([metric])
+        except ValueError as problem:
+            raise AwsError(
+                "ValidationException",
+                f"Invalid regular expression for metric {metric['Name']}: {metric['Regex']} ({problem})",
+            ) from None
     jobs.check_local_path(params.get("CheckpointConfig", {}).get("LocalPath", ML))
     for channel in params.get("InputDataConfig", []):
         source = channel["DataSource"].get("S3DataSource")
@@ -210,10 +217,7 @@ def _prepare(job: Job, container: Container, record: Record) -> None:
             "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
             "RecordWrapperType": channel.get("RecordWrapperType", "None"),
         } | ({"ContentType": channel["ContentType"]} if channel.get("ContentType") else {})
-    instance = (
-        record["ResourceConfig"].get("InstanceType")
-        or record["ResourceConfig"]["InstanceGroups"][0]["InstanceType"]
-    )
+    instance = _instance_type(record.get("ResourceConfig", {}))
     group = {"instance_group_name": "homogeneousCluster", "instance_type": instance, "hosts": [HOST]}
     resources = {
         "current_host": HOST,
@@ -231,6 +235,11 @@ def _prepare(job: Job, container: Container, record: Record) -> None:
     if checkpoints := record.get("CheckpointConfig"):
         found = channels.keys(app, region, checkpoints["S3Uri"])
         channels.fetch(app, region, checkpoints["S3Uri"], _checkpoints(container, record), found)
+
+
+def _instance_type(resources: dict[str, Any]) -> str:
+    groups = resources.get("InstanceGroups") or [{}]
+    return str(resources.get("InstanceType") or groups[0].get("InstanceType", ""))
 
 
 def _start(job: Job, container: Container, record: Record) -> None:
