@@ -222,8 +222,8 @@ def _entries(when: str) -> list[Row]:
 WORDS = {
     (True, True): ("may", "#bfdbfe"),
     (False, False): ("–", "#ffffff"),
-    (True, False): ("MAY, must not", "#fecaca"),
-    (False, True): ("may NOT, must", "#fed7aa"),
+    (True, False): ("TOO MUCH", "#fecaca"),
+    (False, True): ("TOO LITTLE", "#fed7aa"),
 }
 """What a cell says and its colour, by (may, should)."""
 

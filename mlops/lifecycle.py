@@ -304,7 +304,8 @@ def page(lifecycle: Lifecycle, event: str, use_case: str, figure: str) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["measures"] = measures
+    environment.filters |= {"measures": measures, "zip": zip}
     roles = {role["id"]: role["title"] for role in lifecycle["roles"]}
     template = environment.get_template("lifecycle.html")
-    return template.render(plan=lifecycle, event=event, use_case=use_case, figure=figure, roles=roles)
+    image = figure[figure.index("<svg") :]  # without the prolog of a file
+    return template.render(plan=lifecycle, event=event, use_case=use_case, figure=image, roles=roles)
