@@ -307,12 +307,14 @@ def _shown(value: Any) -> str:
     """A value that a runbook recorded as short text: 20,000, 0.8123, yes, or the text itself."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) < 1e15):
+        return f"{value:,.0f}"
     if isinstance(value, float):
         if not math.isfinite(value) or (value and not 1e-3 <= abs(value) < 1e9):
             return f"{value:.3g}"
         return f"{value:,.{4 if abs(value) < 10 else 2 if abs(value) < 1000 else 0}f}"
+    if isinstance(value, dict):
+        return _plain("; ".join(f"{name}: {_shown(item)}" for name, item in value.items()))
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return _plain(text) if len(text) <= 300 else _plain(text[:299]) + "…"
 
