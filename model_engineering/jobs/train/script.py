@@ -146,6 +146,8 @@ def train(chosen: argparse.Namespace) -> None:
             )
             for name, values in parts["validation"].groups.items()
         }
+    if isinstance(fitted, lgb.Booster):
+        told["trees"] = fitted.best_iteration if fitted.best_iteration > 0 else fitted.current_iteration()
     save(fitted, chosen.model_dir / file)
     for name, content in (("schema", schema), ("model", about), ("metrics", found)):
         write(chosen.model_dir / f"{name}.json", content)
