@@ -280,6 +280,13 @@ def test_ids_that_come_at_all_times_are_shared_out_beforehand(tmp_path: Path) ->
     assert min(map(len, result.parts.values())) > 10
 
 
+def test_a_time_that_only_counts_the_rows_is_read_as_a_number(tmp_path: Path) -> None:
+    result = made(tmp_path, forty(step=np.arange(40)[::-1]), plan.Data(target="y", time="step"))
+    assert result.report["cleaning"]["time_read_as"] == "a number"
+    assert result.train.step.max() < result.validation.step.min()
+    assert result.validation.step.max() < result.test.step.min()
+
+
 def test_too_few_times_are_said(tmp_path: Path) -> None:
     frame = forty(when=["2026-01-01", "2026-02-01"] * 20)
     rule = made(tmp_path, frame, plan.Data(target="y", time="when")).report["split"]["rule"]

@@ -224,7 +224,7 @@ def time_key(db: Any, column: str, kind: str) -> tuple[str, str]:
     A number is taken as it is. A date with slashes is read day first or month first, by which reads more rows; if both read
     all, as month/day.
     """
-    if kind == "number":
+    if kind in ("number", "row number"):
         return number(column), "a number"
     formats = [*DATES]
     counts = [
