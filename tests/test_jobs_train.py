@@ -164,7 +164,7 @@ def test_regression_learns_the_number(spend: Path, tmp_path: Path, algorithm: st
 def test_boosting_stops_when_validation_no_longer_gains(splits: Path, tmp_path: Path) -> None:
     train(splits, tmp_path, "--early_stopping=5", "--learning_rate=0.3", "--iterations=500")
     curve = told(tmp_path / "data" / "evaluation.json")["curve"]
-    assert 5 < len(curve) < 200
+    assert 5 < curve[-1]["step"] < 200
 
 
 def test_weights_count(splits: Path, tmp_path: Path) -> None:

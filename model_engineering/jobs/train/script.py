@@ -21,22 +21,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# Threads that find nothing to do sleep. By default they spin, and on a busy machine a second's training then takes minutes.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when the libraries below are loaded
+
 import evaluation
 import inference
 import joblib
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import sklearn
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
+from threadpoolctl import threadpool_limits
 
 CURVE = (0.1, 0.25, 0.5, 1.0)
 """Shares of train for the baseline's learning curve; boosting's is by iteration."""
 EVERY = 10
-"""Iterations between two lines of boosting's curve."""
+"""Iterations between two points of boosting's curve."""
+CURVE_ROWS = 50_000
 
 
 class BadInput(Exception):
@@ -55,7 +61,12 @@ def options(argv: Sequence[str] | None) -> argparse.Namespace:
 
     add("algorithm", choices=["baseline", "boosting"], default="boosting")
     add("seed", type=int, default=0)
-    add("threads", type=int, default=2, help="the result does not depend on it")
+    add(
+        "threads",
+        type=int,
+        default=0,
+        help="the result does not depend on it; 0: as many as the rows are worth",
+    )
     add("regularization", type=float, default=1.0, help="baseline: strength, in scikit-learn's 1/C and alpha")
     add("learning-rate", type=float, default=0.05, help="boosting")
     add("num-leaves", type=int, default=31, help="boosting")
@@ -112,7 +123,10 @@ def train(chosen: argparse.Namespace) -> None:
     """
     schema = read_schema([chosen.schema, chosen.train])
     parts = {name: read(getattr(chosen, name), name, schema) for name in ("train", "validation")}
-    fitted, file, curve = (baseline if chosen.algorithm == "baseline" else boosting)(parts, schema, chosen)
+    with threadpool_limits(1, user_api="blas"):  # sums in one order, and no threads that wait for each other
+        fitted, file, curve = (baseline if chosen.algorithm == "baseline" else boosting)(
+            parts, schema, chosen
+        )
     scores = {name: inference.score(fitted, part.features, schema) for name, part in parts.items()}
     found = {
         name: measure(part.target, scores[name], schema, chosen.threshold) for name, part in parts.items()
@@ -177,12 +191,15 @@ def read(folder: Path, name: str, schema: dict[str, Any]) -> Part:
         raise BadInput(
             f"The channel {name} has no Parquet file.", "Give it the prepare job's output of that name."
         )
+    features, groups = inference.names(schema), [g["column"] for g in schema["groups"].values()]
+    columns = [*features, schema["target"], schema["weight"], *groups]
     try:
-        table = pd.concat([pd.read_parquet(f) for f in files], ignore_index=True)
+        there = set.intersection(*(set(pq.read_schema(f).names) for f in files))
+        wanted = [c for c in columns if c in there]
+        table = pd.concat([pd.read_parquet(f, columns=wanted) for f in files], ignore_index=True)
     except (OSError, ValueError) as error:
         raise BadInput(f"The channel {name} cannot be read: {error}.", "Run the prepare job again.") from None
-    columns = [*inference.names(schema), schema["target"], schema["weight"]]
-    if lacking := [c for c in columns if c not in table]:
+    if lacking := [c for c in columns if c not in there]:
         raise BadInput(
             f"The channel {name} lacks {', '.join(lacking[:8])}.",
             "Train on splits and schema of the same run of the prepare job.",
@@ -201,8 +218,8 @@ def read(folder: Path, name: str, schema: dict[str, Any]) -> Part:
             f"Every row of {name} has the same {schema['target']}, {target[0]:g}.",
             "Take a longer period, or other shares for the splits.",
         )
-    groups = {n: table[g["column"]].to_numpy() for n, g in schema["groups"].items() if g["column"] in table}
-    return Part(table[inference.names(schema)], target, table[schema["weight"]].to_numpy(dtype=float), groups)
+    named = {n: table[g["column"]].to_numpy() for n, g in schema["groups"].items()}
+    return Part(table[features], target, table[schema["weight"]].to_numpy(dtype=float), named)
 
 
 def measure(
@@ -253,6 +270,8 @@ def boosting(
 ) -> tuple[lgb.Booster, str, list[dict[str, float]]]:
     """LightGBM, stopped where validation no longer gains (AUC, or RMSE), its file's name, and its curve by iteration."""
     classify = schema["problem"] == "classification"
+    many = len(parts["train"].target) > inference.MANY
+    threads = chosen.threads or ((os.cpu_count() or 1) if many else 1)
     parameters = {
         "objective": "binary" if classify else "regression",
         "metric": "auc" if classify else "rmse",
@@ -267,49 +286,65 @@ def boosting(
         "seed": chosen.seed,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": chosen.threads,
+        "num_threads": threads,
         "verbosity": -1,
     }
     kinds = {s["name"]: s["kind"] for s in schema["features"]}
     categories = [at for at, n in enumerate(inference.names(schema)) if kinds.get(n) == "category"]
-    train_set = None
-    sets = {}
-    for name, part in parts.items():
-        codes = inference.codes(part.features, schema)
-        sets[name] = lgb.Dataset(
-            codes, part.target, weight=part.weight, categorical_feature=categories, reference=train_set
-        )
-        train_set = train_set or sets[name]
-    seen: dict[str, Any] = {}
-    name = "logloss" if classify else "rmse"
-
-    def plain(scores: np.ndarray, data: lgb.Dataset) -> tuple[str, float, bool]:
-        return f"plain {name}", evaluation.loss(np.asarray(data.get_label()), scores, name), False
-
-    def told(state: Any) -> None:
-        if (step := state.iteration + 1) % EVERY == 0 or step == 1:
-            tell(
-                {"step": step, **{split: values[f"plain {name}"][-1] for split, values in seen.items()}}, name
-            )
-
-    callbacks: list[Any] = [lgb.record_evaluation(seen), told]
-    if chosen.early_stopping > 0:
-        callbacks.append(lgb.early_stopping(chosen.early_stopping, first_metric_only=True, verbose=False))
-    told.order = 25  # type: ignore[attr-defined]  # after record_evaluation (20), before early_stopping (30) ends it
-    model = lgb.train(
-        parameters,
-        sets["train"],
-        num_boost_round=chosen.iterations,
-        valid_sets=list(sets.values()),
-        valid_names=list(sets),
-        feval=plain,
-        callbacks=callbacks,
+    codes = {name: inference.codes(part.features, schema) for name, part in parts.items()}
+    train_set = lgb.Dataset(
+        codes["train"],
+        parts["train"].target,
+        weight=parts["train"].weight,
+        categorical_feature=categories,
+        params={"num_threads": threads},
     )
-    values = zip(*(seen[split][f"plain {name}"] for split in sets), strict=True)
-    curve = [{"step": n, "train": t, "validation": v} for n, (t, v) in enumerate(values, 1)]
-    if len(curve) % EVERY and len(curve) > 1:
-        tell(curve[-1], name)
-    return model, "model.txt", curve
+    valid_set = lgb.Dataset(codes["validation"], parts["validation"].target, reference=train_set)
+    curve = Curve(
+        codes, {n: p.target for n, p in parts.items()}, "logloss" if classify else "rmse", chosen.seed
+    )
+    callbacks: list[Any] = [curve]
+    if chosen.early_stopping > 0:
+        callbacks.append(lgb.early_stopping(chosen.early_stopping, verbose=False))
+    model = lgb.train(parameters, train_set, chosen.iterations, valid_sets=[valid_set], callbacks=callbacks)
+    return model, "model.txt", curve.points
+
+
+class Curve:
+    """A LightGBM callback: every `EVERY` iterations a point of the learning curve, unweighted, on up to `CURVE_ROWS` rows of
+    each split, so that train and validation can be compared and a large train costs no more."""
+
+    before_iteration = False
+    order = 25  # before early stopping, which ends the training with an exception at 30
+
+    def __init__(
+        self, codes: dict[str, np.ndarray], targets: dict[str, np.ndarray], name: str, seed: int
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        some = {split: rng.permutation(len(y))[:CURVE_ROWS] for split, y in targets.items()}
+        self.codes = {split: codes[split][rows] for split, rows in some.items()}
+        self.targets = {split: targets[split][rows] for split, rows in some.items()}
+        self.sums = {split: np.zeros(len(rows)) for split, rows in some.items()}
+        self.name, self.done, self.points = name, 0, list[dict[str, float]]()
+
+    def __call__(self, state: Any) -> None:
+        """Adds the trees since the last point to each row's sum, so that a point costs `EVERY` trees and not all."""
+        step = state.iteration + 1
+        if step % EVERY and step not in (1, state.end_iteration):
+            return
+        point: dict[str, float] = {"step": step}
+        for split, codes in self.codes.items():
+            self.sums[split] += state.model.predict(
+                codes,
+                start_iteration=self.done,
+                num_iteration=step - self.done,
+                raw_score=True,
+                num_threads=1,
+            )
+            scores = 1 / (1 + np.exp(-self.sums[split])) if self.name == "logloss" else self.sums[split]
+            point[split] = evaluation.loss(self.targets[split], scores, self.name)
+        self.done = step
+        self.points.append(tell(point, self.name))
 
 
 def tell(point: dict[str, float], name: str) -> dict[str, float]:
