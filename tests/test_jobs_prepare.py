@@ -90,6 +90,13 @@ def test_no_customer_and_no_month_is_in_two_splits(default: Made) -> None:
     assert default.report["split"]["times_in_two_splits"] == 0
 
 
+def test_the_report_tells_the_times_of_each_split_as_dates(default: Made) -> None:
+    told = default.report["split"]
+    assert told["cuts"] == ["2025-08-01T00:00:00", "2025-10-01T00:00:00"]
+    assert told["splits"]["validation"]["first"] == "2025-09-01T00:00:00"
+    assert told["splits"]["test"]["last"] == f"{churn.truths(4000).drift_month}T00:00:00"
+
+
 def test_every_distinct_row_is_in_a_split_or_counted_as_left_out(default: Made) -> None:
     numbers = [n for part in default.parts.values() for n in part.row_number]
     assert len(set(numbers)) == len(numbers)

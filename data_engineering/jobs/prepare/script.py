@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,8 @@ def _decide(
         by_id=bool(plan.id),
         stratify=plan.classifies,
     )
+    if done["time_read_as"].startswith("dates"):
+        numbers = _dated(numbers)
     warnings = _check_splits(numbers, plan)
     if copies > 0.01 * rows and not plan.id:
         warnings.append(
@@ -214,6 +217,20 @@ def _candidates(
     for name in roles:
         left_out.pop(name, None)
     return left_out, [n for n in names if n not in roles and n not in left_out]
+
+
+def _dated(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """The split's numbers with its times, seconds since 1970, as dates."""
+
+    def text(seconds: float) -> str:
+        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)).isoformat()[:19]
+
+    splits = {
+        name: {**part, "first": text(part["first"]), "last": text(part["last"])}
+        for name, part in numbers["splits"].items()
+    }
+    cuts = {"cuts": [text(c) for c in numbers["cuts"]]} if "cuts" in numbers else {}
+    return {**numbers, **cuts, "splits": splits}
 
 
 def _check_splits(numbers: Mapping[str, Any], plan: table.Plan) -> list[str]:
