@@ -6,14 +6,14 @@ RUNBOOKS := runbooks foundations data_engineering model_engineering mlops
 .PHONY: run test lab lint format outputs stress bench lock clean
 
 run: .venv/ready ## rehearse the event on the local AWS, and say where the report is
-	$(BIN)/kit run
+	@$(BIN)/kit run
 
 test: .venv/ready lint ## everything: lint, types, unit tests, runbooks as regression tests
 	$(BIN)/pytest -n auto --dist loadfile
 	$(BIN)/python tests/nbval_runbooks.py
 
 lab: .venv/ready ## open the runbooks in JupyterLab
-	$(BIN)/jupyter lab runbooks/guide.md
+	$(BIN)/jupyter lab
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -43,8 +43,9 @@ clean: ## stop the local AWS and remove what rehearsals made
 	rm -rf event
 
 .venv/ready: requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ". Try: make run PYTHON=python3.12")'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ". Try: make run PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing the pinned packages into .venv; this takes a few minutes, once."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
