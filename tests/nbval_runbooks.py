@@ -1,4 +1,4 @@
-"""Every runbook as a regression test: nbval, in the order of the plan, on one fresh event folder.
+"""Every runbook, and the template, as a regression test: nbval, in the order of the plan, on one fresh event folder.
 
 `--store` executes them the same way and stores the outputs of check cells (and nothing else) in the notebooks.
 `--only ID ...` names runbooks; what they need runs before them.
@@ -12,11 +12,12 @@ import os
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kit import paths, plan
+from kit import kernels, paths, plan, template
 from kit.local_aws import process
 
 
@@ -25,9 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--store", action="store_true", help="store the outputs of check cells")
     parser.add_argument("--only", nargs="+", metavar="ID", default=[], help="these, and what they need")
     arguments = parser.parse_args(argv)
-    notebooks = selected(plan.load(), arguments.only)
     with tempfile.TemporaryDirectory(prefix="kit-nbval-") as folder:
         os.environ["KIT_HOME"] = folder
+        os.environ["KIT_PLAN"] = str(with_template(Path(folder) / "plan.yml"))
+        notebooks = selected(plan.load(), arguments.only)
         try:
             if arguments.store:
                 for notebook in notebooks:
@@ -49,6 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             process.down(Path(folder) / "aws")
 
 
+def with_template(file: Path) -> Path:
+    """The plan with a card for the template, written to `file`."""
+    text = (paths.root() / "runbooks" / "plan.yml").read_text(encoding="utf-8").rstrip("\n") + "\n"
+    card = template.entry(
+        "X0", "The template", "mlops", "runbooks/template.ipynb", day=1, minutes=10, needs=["F1"]
+    )
+    file.write_text(text + textwrap.indent(card, "  "), encoding="utf-8")
+    return file
+
+
 def selected(the_plan: plan.Plan, only: Sequence[str]) -> list[Path]:
     """The notebooks to run, each once, in the order of the plan."""
     wanted = set(only) | the_plan.needed_by(only) if only else {c.id for c in the_plan.cards}
@@ -62,8 +74,11 @@ def store(notebook: Path) -> None:
     from nbclient import NotebookClient
 
     node: Any = nbformat.read(notebook, as_version=4)
-    resources = {"metadata": {"path": str(notebook.parent)}}
-    NotebookClient(node, timeout=1200, kernel_name="python3", resources=resources).execute()
+    kernel = kernels.Kernel(notebook, {})
+    try:
+        NotebookClient(node, km=kernel.manager(), timeout=1200).execute()
+    finally:
+        kernel.stop()
     raw = json.loads(notebook.read_text(encoding="utf-8"))
     for cell, executed in zip(raw["cells"], node.cells, strict=True):
         if cell["cell_type"] == "code":

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import nbval_runbooks
 import pytest
 
 from kit import frame, paths, plan
@@ -226,13 +227,9 @@ def test_metadata_is_small_and_pinned(path: Path) -> None:
     assert path.stat().st_size < 100_000
 
 
-def test_every_runbook_but_the_template_is_executed_by_nbval() -> None:
-    sys.path.insert(0, str(ROOT / "tests"))
-    try:
-        import nbval_runbooks
-    finally:
-        sys.path.pop(0)
-    assert set(nbval_runbooks.selected(PLAN, [])) == set(NOTEBOOKS) - {TEMPLATE}
+def test_every_runbook_and_the_template_are_executed_by_nbval(tmp_path: Path) -> None:
+    planned = plan.load(nbval_runbooks.with_template(tmp_path / "plan.yml"))
+    assert set(nbval_runbooks.selected(planned, [])) == set(NOTEBOOKS)
 
 
 def test_nbval_fails_on_a_wrong_stored_output(tmp_path: Path) -> None:
