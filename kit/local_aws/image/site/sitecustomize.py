@@ -16,7 +16,9 @@ from typing import Any
 class _Botocore:
     """Finds the module through which every request of botocore goes, once, and installs the route when it has run."""
 
-    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> Any:
         """The spec that the other finders find; its loader installs the route."""
         if name != "botocore.httpsession":
             return None
