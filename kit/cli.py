@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from textwrap import indent
 from typing import Any, ClassVar
 
 import click
@@ -112,7 +113,7 @@ def run_command(
     click.echo(f"Board:  {wall.home / 'board' / 'board.md'}")
     if bad := [o for o in outcomes if o.state in ("failed", "skipped")]:
         raise RunFailed(
-            f"{len(bad)} of {len(cards)} runbooks are not done: {', '.join(o.card.id for o in bad)}.",
+            f"{len(bad)} of {len(cards)} runbooks not done: {', '.join(o.card.id for o in bad)}.",
             "Mend the first that failed, then run the same command: it goes on from there.",
         )
 
@@ -170,7 +171,7 @@ class _Progress:
         self.console.print(escape(line), soft_wrap=True)
         if why := outcome.failure:
             at = f" in cell {why.cell}" if why.cell else ""
-            self.console.print(escape(f"    {why.error}{at}: {why.message}"), soft_wrap=True)
+            self.console.print(escape(indent(f"{why.error}{at}: {why.message}", "    ")), soft_wrap=True)
             if outcome.copy:
                 self.console.print(escape(f"    evidence: {outcome.copy}"), soft_wrap=True)
 

@@ -78,7 +78,7 @@ def test_a_failed_run_says_what_where_and_exits_6(event: SmallEvent) -> None:
     assert "ZeroDivisionError in cell step-1: division by zero" in ran.stdout
     assert "evidence: runs/" in ran.stdout
     assert "skipped: needs C" in ran.stdout
-    said(ran, 6, "2 of 4 runbooks are not done: C, D.", "Mend the first")
+    said(ran, 6, "2 of 4 runbooks not done: C, D.", "Mend the first")
 
 
 def test_force_runs_again_what_is_done(event: SmallEvent) -> None:
