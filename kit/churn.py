@@ -249,8 +249,8 @@ def _after(rng: np.random.Generator, part: dict[str, np.ndarray[Any, Any]]) -> N
     """Adds what is known only later, then the dirt: outliers and missing values. A copy has the dirt of its original."""
     import numpy as np
 
-    first = np.unique(part["customer"] * STAY + part["age"], return_inverse=True)[1]
-    count = int(first.max()) + 1
+    months, first = np.unique(part["customer"] * STAY + part["age"], return_inverse=True)
+    count = len(months)
 
     def draw(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         drawn: np.ndarray[Any, Any] = values[first]
