@@ -7,42 +7,14 @@ is asked for `<service>:<Operation>` on all resources.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote
 
-from kit.local_aws.kinds import KINDS, kind_of
+from kit.local_aws.asks import Ask, Params, Place
+from kit.local_aws.asks_s3 import s3
+from kit.local_aws.asks_sagemaker import sagemaker
 
 __all__ = ["Ask", "Place", "asks"]
-
-Params = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One thing that must be allowed for the request to go through."""
-
-    action: str
-    resource: str = "*"
-    context: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a request is made: the account and region that it is about."""
-
-    account: str
-    region: str
-    partition: str = "aws"
-
-    def arn(self, service: str, resource: str, *, regional: bool = True) -> str:
-        """The ARN of a resource of this account; an ARN stays as it is."""
-        if resource.startswith("arn:"):
-            return resource
-        return f"arn:{self.partition}:{service}:{self.region if regional else ''}:{self.account}:{resource}"
-
 
 # botocore's name of a service, where IAM has another prefix.
 PREFIXES = {
@@ -53,6 +25,23 @@ PREFIXES = {
     "sso-admin": "sso",
     "stepfunctions": "states",
     "resourcegroupstaggingapi": "tag",
+    "accessanalyzer": "access-analyzer",
+    "service-quotas": "servicequotas",
+}
+# The members of a request that name its resource, for services whose ARNs are made of one name.
+NAMED = {
+    "cloudtrail": {"Name": "trail/{}", "TrailName": "trail/{}"},
+    "dynamodb": {"TableName": "table/{}"},
+    "ecr": {"repositoryName": "repository/{}"},
+    "firehose": {"DeliveryStreamName": "deliverystream/{}"},
+    "guardduty": {"DetectorId": "detector/{}"},
+    "kinesis": {"StreamName": "stream/{}"},
+    "lambda": {"FunctionName": "function:{}"},
+    "secretsmanager": {"SecretId": "secret:{}", "Name": "secret:{}"},
+    "sns": {"Name": "{}"},
+    "sqs": {"QueueUrl": "{}", "QueueName": "{}"},
+    "ssm": {"Name": "parameter/{}"},
+    "states": {"name": "stateMachine:{}"},
 }
 FREE = {"sts:GetCallerIdentity", "sts:GetSessionToken"}  # need no permission at all
 
@@ -83,97 +72,18 @@ def _tags(params: Params) -> dict[str, Any]:
 
 
 def _any(prefix: str, operation: str, params: Params, place: Place) -> Iterator[Ask]:
-    yield Ask(f"{prefix}:{operation}")
-
-
-# --- S3 ---------------------------------------------------------------------------------------------------
-
-_S3 = {
-    "HeadBucket": "ListBucket",
-    "ListObjects": "ListBucket",
-    "ListObjectsV2": "ListBucket",
-    "ListBuckets": "ListAllMyBuckets",
-    "ListObjectVersions": "ListBucketVersions",
-    "ListMultipartUploads": "ListBucketMultipartUploads",
-    "ListParts": "ListMultipartUploadParts",
-    "HeadObject": "GetObject",
-    "SelectObjectContent": "GetObject",
-    "CreateMultipartUpload": "PutObject",
-    "UploadPart": "PutObject",
-    "CompleteMultipartUpload": "PutObject",
-    "CopyObject": "PutObject",
-    "UploadPartCopy": "PutObject",
-    "GetBucketEncryption": "GetEncryptionConfiguration",
-    "PutBucketEncryption": "PutEncryptionConfiguration",
-    "DeleteBucketEncryption": "PutEncryptionConfiguration",
-    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
-    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
-    "DeleteBucketLifecycle": "PutLifecycleConfiguration",
-    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
-    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
-    "DeletePublicAccessBlock": "PutBucketPublicAccessBlock",
-    "GetBucketNotificationConfiguration": "GetBucketNotification",
-    "PutBucketNotificationConfiguration": "PutBucketNotification",
-    "GetBucketCors": "GetBucketCORS",
-    "PutBucketCors": "PutBucketCORS",
-    "DeleteBucketCors": "PutBucketCORS",
-    "DeleteBucketTagging": "PutBucketTagging",
-    "GetBucketReplication": "GetReplicationConfiguration",
-    "PutBucketReplication": "PutReplicationConfiguration",
-    "DeleteBucketReplication": "PutReplicationConfiguration",
-}
-_S3_ACCOUNT = {"GetPublicAccessBlock": "GetAccountPublicAccessBlock"} | dict.fromkeys(
-    ("PutPublicAccessBlock", "DeletePublicAccessBlock"), "PutAccountPublicAccessBlock"
-)
-_VERSIONED = (
-    "GetObject",
-    "DeleteObject",
-    "GetObjectTagging",
-    "PutObjectTagging",
-    "GetObjectAcl",
-    "PutObjectAcl",
-)
-_S3_KEYS = {
-    "Prefix": "s3:prefix",
-    "Delimiter": "s3:delimiter",
-    "MaxKeys": "s3:max-keys",
-    "ACL": "s3:x-amz-acl",
-    "ServerSideEncryption": "s3:x-amz-server-side-encryption",
-    "SSEKMSKeyId": "s3:x-amz-server-side-encryption-aws-kms-key-id",
-    "StorageClass": "s3:x-amz-storage-class",
-    "VersionId": "s3:VersionId",
-}
-
-
-def _s3(prefix: str, operation: str, params: Params, place: Place) -> Iterator[Ask]:
-    context = {key: str(params[name]) for name, key in _S3_KEYS.items() if params.get(name) not in (None, "")}
-    if operation.startswith("List"):
-        context.setdefault("s3:prefix", "")
-    bucket = params.get("Bucket", "")
-    if not bucket:
-        name = _S3_ACCOUNT.get(operation, _S3.get(operation, operation))
-        yield Ask(f"s3:{name}", "*", context)
-        return
-    name = _S3.get(operation, operation)
-    if name in _VERSIONED and params.get("VersionId"):
-        name = name.replace("Object", "ObjectVersion", 1)
-    root = f"arn:{place.partition}:s3:::{bucket}"
-    keys = [params["Key"]] if params.get("Key") else []
-    if operation == "DeleteObjects":
-        for entry in params.get("Delete", {}).get("Objects", []):
-            version = "Version" if entry.get("VersionId") else ""
-            yield Ask(f"s3:DeleteObject{version}", f"{root}/{entry.get('Key', '')}", context)
-        return
-    if source := params.get("CopySource"):
-        path, _, version = unquote(str(source)).lstrip("/").partition("?versionId=")
-        read = "s3:GetObjectVersion" if version else "s3:GetObject"
-        yield Ask(read, f"arn:{place.partition}:s3:::{path}")
-    yield Ask(f"s3:{name}", f"{root}/{keys[0]}" if keys else root, context)
-    if operation in ("PutObject", "CopyObject", "CreateMultipartUpload"):
-        if params.get("ACL"):
-            yield Ask("s3:PutObjectAcl", f"{root}/{keys[0]}", context)
-        if params.get("Tagging"):
-            yield Ask("s3:PutObjectTagging", f"{root}/{keys[0]}", context)
+    """On the resource that the request names by its ARN or its name, where it names one of the service's own."""
+    arns = [value for value in params.values() if isinstance(value, str) and value.startswith("arn:")]
+    own = [arn for arn in arns if arn.split(":")[2:3] == [prefix]]
+    names = [
+        place.arn(prefix, form.format(str(params[member]).rpartition("/")[2]))
+        for member, form in NAMED.get(prefix, {}).items()
+        if params.get(member) and not operation.startswith(("List", "Describe"))
+    ]
+    context = {}
+    if namespace := params.get("ServiceNamespace"):
+        context[f"{prefix}:service-namespace"] = namespace
+    yield Ask(f"{prefix}:{operation}", (own or names or ["*"])[0], context)
 
 
 # --- IAM and STS --------------------------------------------------------------------------------------------
@@ -214,100 +124,6 @@ def _sts(prefix: str, operation: str, params: Params, place: Place) -> Iterator[
     yield Ask(f"sts:{operation}", role, context)
     if params.get("Tags"):
         yield Ask("sts:TagSession", role, context)
-
-
-# --- SageMaker ----------------------------------------------------------------------------------------------
-
-_ROLES = ("RoleArn", "ExecutionRoleArn", "ExecutionRole")
-_SAGEMAKER_KEYS = {
-    "InstanceType": "sagemaker:InstanceTypes",
-    "InstanceTypes": "sagemaker:InstanceTypes",
-    "Subnets": "sagemaker:VpcSubnets",
-    "SubnetIds": "sagemaker:VpcSubnets",
-    "SecurityGroupIds": "sagemaker:VpcSecurityGroupIds",
-    "VolumeKmsKeyId": "sagemaker:VolumeKmsKey",
-    "EnableNetworkIsolation": "sagemaker:NetworkIsolation",
-    "EnableInterContainerTrafficEncryption": "sagemaker:InterContainerTrafficEncryption",
-    "AppNetworkAccessType": "sagemaker:AppNetworkAccessType",
-    "DirectInternetAccess": "sagemaker:DirectInternetAccess",
-    "RootAccess": "sagemaker:RootAccess",
-    "ModelApprovalStatus": "sagemaker:ModelApprovalStatus",
-}
-_OUTPUTS = ("OutputDataConfig", "TransformOutput", "ProcessingOutputConfig")
-_ISOLATED = ("CreateTrainingJob", "CreateProcessingJob", "CreateModel", "CreateHyperParameterTuningJob")
-_VERB = re.compile(r"(?:Create|Describe|Update|Delete|Stop|Start|Retry|BatchDescribe)(\w+)")
-
-
-def _within(value: Any, path: str = "") -> Iterator[tuple[str, str, Any]]:
-    """Every member of a request at any depth: the member that it is in, its name, its value."""
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            yield path, name, item
-            yield from _within(item, name)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _within(item, path)
-
-
-def _sagemaker(prefix: str, operation: str, params: Params, place: Place) -> Iterator[Ask]:
-    context: dict[str, Any] = {}
-    roles = set()
-    for parent, name, value in _within(params):
-        if name in _SAGEMAKER_KEYS and value is not None:
-            held = context.setdefault(_SAGEMAKER_KEYS[name], [])
-            held += [one for one in (value if isinstance(value, list) else [value]) if one not in held]
-        if name == "KmsKeyId" and parent in _OUTPUTS:
-            context["sagemaker:OutputKmsKey"] = value
-        if name in _ROLES and isinstance(value, str):
-            roles.add(value)
-    if operation in _ISOLATED:
-        context.setdefault("sagemaker:NetworkIsolation", [False])
-    resources = list(_sagemaker_resources(operation, params, place))
-    for resource in resources:
-        yield Ask(f"sagemaker:{operation}", resource, context)
-        if params.get("Tags") and operation.startswith("Create"):
-            yield Ask("sagemaker:AddTags", resource, context)
-    for role in sorted(roles):
-        yield Ask("iam:PassRole", role, {"iam:PassedToService": "sagemaker.amazonaws.com"})
-
-
-def _sagemaker_resources(operation: str, params: Params, place: Place) -> Iterator[str]:
-    if operation == "BatchGetRecord":
-        for one in params.get("Identifiers", []):
-            yield _sagemaker_arn("FeatureGroup", one["FeatureGroupName"], place)
-        return
-    if operation in ("CreateEndpoint", "UpdateEndpoint"):
-        yield _sagemaker_arn("EndpointConfig", params.get("EndpointConfigName", ""), place)
-    if operation == "CreatePresignedDomainUrl":
-        key = f"{params.get('DomainId', '')}/{params.get('UserProfileName', '')}"
-        yield _sagemaker_arn("UserProfile", key, place)
-        return
-    if arn := params.get("ResourceArn") or params.get("PipelineExecutionArn"):
-        yield arn
-        return
-    found = _VERB.fullmatch(operation)
-    kind = next((name for name in (found.group(1) if found else "",) if name in KINDS), "")
-    if not kind:
-        named = (name.removesuffix("Name") for name in params if name.endswith("Name"))
-        kind = next((name for name in named if name in KINDS), "")
-    facts = kind_of(kind) if kind else None
-    if facts is None or operation.startswith("List"):
-        yield "*"
-    elif kind == "ModelPackage":
-        name = params.get("ModelPackageArn") or params.get("ModelPackageName")
-        yield _sagemaker_arn(kind, name or f"{params.get('ModelPackageGroupName', '')}/1", place)
-    else:
-        yield params.get(facts.arn_member) or _sagemaker_arn(kind, facts.key_of(params), place)
-
-
-def _sagemaker_arn(kind: str, name: str, place: Place) -> str:
-    if name.startswith("arn:"):
-        return name
-    return (
-        kind_of(kind)
-        .arn_of(place.account, place.region, name)
-        .replace("arn:aws:", f"arn:{place.partition}:", 1)
-    )
 
 
 # --- the others ---------------------------------------------------------------------------------------------
@@ -386,10 +202,10 @@ def _events(prefix: str, operation: str, params: Params, place: Place) -> Iterat
 
 
 _SERVICES = {
-    "s3": _s3,
+    "s3": s3,
     "iam": _iam,
     "sts": _sts,
-    "sagemaker": _sagemaker,
+    "sagemaker": sagemaker,
     "logs": _logs,
     "cloudwatch": _cloudwatch,
     "kms": _kms,

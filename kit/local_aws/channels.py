@@ -1,4 +1,7 @@
-"""Between S3 and a container's folders: inputs are fetched before a job starts, outputs are put when it ended."""
+"""Between S3 and a container's folders: inputs are fetched before a job starts, outputs are put when it ended.
+
+`aws` gives the clients: those of the role that the job runs as, so that a job reads and writes only what its role may.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
-    from kit.local_aws.front import App
+    from kit.local_aws.execution import Clients
 
 __all__ = [
     "InputError",
@@ -45,12 +48,12 @@ def split(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
-def keys(app: App, region: str, uri: str) -> list[str]:
+def keys(aws: Clients, region: str, uri: str) -> list[str]:
     """Every key that begins with the URI's prefix, sorted, without folder markers. Raises InputError without such a bucket."""
     bucket, prefix = split(uri)
     try:
         pages = (
-            app.client("s3", region).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+            aws.client("s3", region).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         )
         found = [item["Key"] for page in pages for item in page.get("Contents", [])]
     except ClientError as error:
@@ -58,11 +61,11 @@ def keys(app: App, region: str, uri: str) -> list[str]:
     return sorted(key for key in found if not key.endswith("/"))
 
 
-def check_bucket(app: App, region: str, uri: str) -> None:
+def check_bucket(aws: Clients, region: str, uri: str) -> None:
     """Raise InputError unless the bucket of the URI is there, before work is done whose result would have nowhere to go."""
     bucket, _ = split(uri)
     try:
-        app.client("s3", region).head_bucket(Bucket=bucket)
+        aws.client("s3", region).head_bucket(Bucket=bucket)
     except ClientError:
         raise InputError(
             f'The bucket of the output path "{uri}" does not exist or cannot be accessed.'
@@ -89,20 +92,20 @@ def shard(found: list[str], host: int, hosts: int, distribution: str) -> list[st
 
 
 def fetch_input(
-    app: App, region: str, source: Mapping[str, Any], folder: Path, host: int = 0, hosts: int = 1
+    aws: Clients, region: str, source: Mapping[str, Any], folder: Path, host: int = 0, hosts: int = 1
 ) -> None:
     """Download an S3 input ({"S3Uri", "S3DataDistributionType"}), or this host's share of it. Raises InputError when it is empty."""
     uri = source["S3Uri"]
-    found = keys(app, region, uri)
+    found = keys(aws, region, uri)
     if not found:
         raise InputError(
             f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that the bucket exists in'
             f" the selected region ({region}), and that objects exist under that S3 prefix."
         )
-    fetch(app, region, uri, folder, shard(found, host, hosts, source.get("S3DataDistributionType", "")))
+    fetch(aws, region, uri, folder, shard(found, host, hosts, source.get("S3DataDistributionType", "")))
 
 
-def fetch(app: App, region: str, uri: str, folder: Path, found: list[str]) -> None:
+def fetch(aws: Clients, region: str, uri: str, folder: Path, found: list[str]) -> None:
     """Download these keys, that lie under the URI, into a folder. Raises InputError."""
     bucket, prefix = split(uri)
     folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +114,7 @@ def fetch(app: App, region: str, uri: str, folder: Path, found: list[str]) -> No
         target = folder / relative(key, prefix)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            body = app.client("s3", region).get_object(Bucket=bucket, Key=key)["Body"]
+            body = aws.client("s3", region).get_object(Bucket=bucket, Key=key)["Body"]
             with target.open("wb") as file:
                 shutil.copyfileobj(body, file, CHUNK)
         except (ClientError, OSError) as error:
@@ -121,29 +124,29 @@ def fetch(app: App, region: str, uri: str, folder: Path, found: list[str]) -> No
         list(pool.map(one, found))
 
 
-def put(app: App, region: str, folder: Path, uri: str) -> int:
+def put(aws: Clients, region: str, folder: Path, uri: str) -> int:
     """Upload every file of a folder under an S3 prefix; returns the number of objects. Raises InputError."""
     bucket, prefix = split(uri)
     files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
 
     def one(file: Path) -> None:
         key = f"{prefix.rstrip('/')}/{file.relative_to(folder).as_posix()}".lstrip("/")
-        _upload(app, region, file, bucket, key)
+        _upload(aws, region, file, bucket, key)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(one, files))
     return len(files)
 
 
-def _upload(app: App, region: str, file: Path, bucket: str, key: str) -> None:
+def _upload(aws: Clients, region: str, file: Path, bucket: str, key: str) -> None:
     try:
         with file.open("rb") as body:
-            app.client("s3", region).put_object(Bucket=bucket, Key=key, Body=body)
+            aws.client("s3", region).put_object(Bucket=bucket, Key=key, Body=body)
     except (ClientError, OSError) as error:
         raise InputError(f"Data upload failed: s3://{bucket}/{key}: {error}") from None
 
 
-def put_archive(app: App, region: str, folder: Path, uri: str) -> bool:
+def put_archive(aws: Clients, region: str, folder: Path, uri: str) -> bool:
     """Upload what the folder holds as one tar.gz; False, and nothing uploaded, when it is empty. Raises InputError."""
     bucket, key = split(uri)
     entries = sorted(folder.iterdir()) if folder.is_dir() else []
@@ -154,16 +157,16 @@ def put_archive(app: App, region: str, folder: Path, uri: str) -> bool:
         with tarfile.open(packed, "w:gz", compresslevel=6) as archive:
             for entry in entries:
                 archive.add(entry, arcname=entry.name)
-        _upload(app, region, packed, bucket, key)
+        _upload(aws, region, packed, bucket, key)
     return True
 
 
-def fetch_archive(app: App, region: str, uri: str, folder: Path) -> None:
+def fetch_archive(aws: Clients, region: str, uri: str, folder: Path) -> None:
     """Download a tar.gz and unpack it into the folder. Raises InputError when it is not there or no archive."""
     bucket, key = split(uri)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        body = app.client("s3", region).get_object(Bucket=bucket, Key=key)["Body"]
+        body = aws.client("s3", region).get_object(Bucket=bucket, Key=key)["Body"]
         with tarfile.open(fileobj=body, mode="r|*") as archive:
             archive.extractall(folder, filter="data")
     except (ClientError, tarfile.TarError, OSError) as error:

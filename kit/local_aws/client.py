@@ -28,6 +28,10 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 OWN_HOSTS = (*AWS_DOMAINS, *(f".{name}" for name in LOOPBACK))  # what a request for the local AWS may name
 KEY = "AKIALOCALAWSBUILDER0"  # who works at the event, as far as the local AWS is concerned
 SHORT = 0.2  # seconds; shorter sleeps are slept
+PREPARED = (
+    "botocore.session",
+    "botocore.waiter",
+)  # modules of botocore that are changed when they are imported
 IDLE = 0.02  # seconds that a sleep takes at least when there is nothing to wait for
 
 SDK_CONFIG = """\
@@ -126,7 +130,7 @@ def install(url: str) -> None:
     if first:
         _redirect()
         for module in list(sys.modules.values()):
-            _give_clock(module)
+            _prepare(module)
         sys.meta_path.insert(0, _Finder())
 
 
@@ -146,11 +150,18 @@ def _redirect() -> None:
     URLLib3Session.send = send_locally  # type: ignore[method-assign]
 
 
+def _in_the_clear(request: Any, **_: Any) -> None:
+    """Says of a request that it would have gone to AWS unencrypted: policies can refuse that (aws:SecureTransport)."""
+    request.headers["X-Forwarded-Proto"] = "http"
+
+
 def _address(request: Any) -> None:
     """Sends the request to the local AWS, with the Host that it was meant for."""
     parts, local = urlsplit(request.url), urlsplit(_url)
     host = parts.hostname or ""
     if parts.netloc.endswith(f".{local.netloc}") or f".{host}".endswith(AWS_DOMAINS):
+        if parts.scheme == "http" and not parts.netloc.endswith(local.netloc):
+            _in_the_clear(request)
         request.headers["Host"] = parts.netloc
         request.url = urlunsplit((local.scheme, local.netloc, parts.path, parts.query, ""))
     elif host not in LOOPBACK:
@@ -158,6 +169,19 @@ def _address(request: Any) -> None:
             f"A request to {host} was stopped: this process talks to the local AWS, and nothing leaves the machine.",
             "Use target = aws to reach AWS, or leave out what asks that host.",
         )
+
+
+def _watch_plain(session: Any) -> None:
+    """Clients that are made without TLS say so in their requests, although all requests to the local AWS go without it."""
+    create: Callable[..., Any] = session.create_client
+
+    def create_client(self: Any, *args: Any, **named: Any) -> Any:
+        made = create(self, *args, **named)
+        if not (args[3] if len(args) > 3 else named.get("use_ssl", True)):
+            made.meta.events.register("before-send", _in_the_clear)
+        return made
+
+    session.create_client = create_client
 
 
 class _Clock:
@@ -213,21 +237,24 @@ def _wait(seconds: float, patient: bool) -> None:
         time.sleep(IDLE)
 
 
-def _give_clock(module: ModuleType | None) -> None:
+def _prepare(module: ModuleType | None) -> None:
+    """Changes what an imported module has to do otherwise here; it is called once for each."""
     name = getattr(module, "__name__", "")
+    if name == "botocore.session":
+        _watch_plain(module.Session)  # type: ignore[union-attr]
     if (name == "botocore.waiter" or name.startswith("sagemaker.")) and getattr(module, "time", None) is time:
         module.time = _Clock(patient=name == "botocore.waiter")  # type: ignore[union-attr]
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Gives the clock to modules that are imported later."""
+    """Prepares the modules that are imported later."""
 
     def __init__(self) -> None:
         self._busy = threading.local()
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
         """The spec that the other finders find, with a loader that sets the clock after the module ran."""
-        if not (name == "botocore.waiter" or name.startswith("sagemaker.")):
+        if name not in PREPARED and not name.startswith("sagemaker."):
             return None
         if name in self._busy.__dict__:
             return None
@@ -242,7 +269,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
             def exec_module(module: ModuleType) -> None:
                 run(module)
-                _give_clock(module)
+                _prepare(module)
 
             loader.exec_module = exec_module  # type: ignore[union-attr]
         return spec

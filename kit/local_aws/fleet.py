@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from kit.local_aws import channels, logs
 from kit.local_aws.channels import InputError
 from kit.local_aws.containers import IMAGE, ML, Container, Ending, environment, scratch
+from kit.local_aws.execution import Execution
 
 if TYPE_CHECKING:
     from kit.local_aws.store import Context
@@ -50,7 +51,7 @@ class Server:
         try:
             for folder in ("model", "input", "output"):
                 (self.container.folder / folder).mkdir()
-            self._load(ctx, definition)
+            self._load(ctx, role, definition)
             with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listener:
                 self.port = listener.getsockname()[1]
                 self.container.start(
@@ -64,16 +65,17 @@ class Server:
         self._log = threading.Thread(target=self._follow, args=(stream,), daemon=True)
         self._log.start()
 
-    def _load(self, ctx: Context, definition: Mapping[str, Any]) -> None:
+    def _load(self, ctx: Context, role: str, definition: Mapping[str, Any]) -> None:
+        aws = Execution(ctx.app, ctx.region, role) if role else ctx.app
         folder = self.container.folder / "model"
         source = definition.get("ModelDataSource", {}).get("S3DataSource", {})
         uri = definition.get("ModelDataUrl") or source.get("S3Uri")
         if not uri:
             return
         if source.get("CompressionType", "Gzip") == "None":
-            channels.fetch(ctx.app, ctx.region, uri, folder, channels.keys(ctx.app, ctx.region, uri))
+            channels.fetch(aws, ctx.region, uri, folder, channels.keys(aws, ctx.region, uri))
         else:
-            channels.fetch_archive(ctx.app, ctx.region, uri, folder)
+            channels.fetch_archive(aws, ctx.region, uri, folder)
 
     def _follow(self, stream: logs.LogStream) -> None:
         self._ending = self.container.follow(None, stream.put)

@@ -17,29 +17,44 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kit.local_aws import client, guard, wire
+from kit.local_aws import authorization, client, events, guard, wire
+from kit.local_aws.asks import Place
+from kit.local_aws.callers import SERVICE_KEY, caller
 from kit.local_aws.gateway import Gateway, not_implemented
 from kit.local_aws.protocol import AwsError, missing, now, shaped
 from kit.local_aws.store import Context, Store
+from kit.local_aws.trail import Seen, Trail
 from kit.local_aws.wire import Call, Environ, Reply
 
-__all__ = ["ACCESS_KEY", "App", "Context", "Handler", "action", "handler_of"]
+__all__ = ["App", "Context", "Handler", "action", "after", "handler_of"]
 
 Handler = Callable[[Context, dict[str, Any]], Mapping[str, Any] | None]
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 log = logging.getLogger("kit.local_aws")
 
 # The modules that register handlers, in the order in which they are loaded.
-MODULES = ("identity", "training", "processing", "hosting", "registry", "model_cards", "control")
+MODULES = (
+    "sessions",
+    "buckets",
+    "users",
+    "cloudtrail",
+    "identity",
+    "training",
+    "processing",
+    "hosting",
+    "registry",
+    "model_cards",
+    "control",
+)
 # Services that the local AWS answers alone: what has no handler here is not asked of moto, which would invent an answer.
 OWN = ("sagemaker", "sagemaker-runtime", "sagemaker-featurestore-runtime", "sagemaker-metrics")
 # Required by the model, and yet left out by AWS: a version of a model package has no name (aws/sagemaker-python-sdk issue 5606).
 LEFT_OUT = {("DescribeModelPackage", "ModelPackageName")}
-ACCESS_KEY = "AKIALOCALAWSSERVER00"  # signs the server's own calls to itself
 SEEN = 20  # how many ARNs an answer names at most
 CALLS = 1000  # how many of the last calls are kept
 
 _handlers: dict[tuple[str, str], Handler] = {}
+_after: dict[tuple[str, str], Handler] = {}
 
 
 def action(service: str, *names: str) -> Callable[[Decorated], Decorated]:
@@ -53,6 +68,17 @@ def action(service: str, *names: str) -> Callable[[Decorated], Decorated]:
     return register
 
 
+def after(service: str, *names: str) -> Callable[[Decorated], Decorated]:
+    """Registers a function that completes what moto did: it is called with the parameters of an action that succeeded."""
+
+    def register(function: Decorated) -> Decorated:
+        for name in names:
+            _after[service, name] = function
+        return function
+
+    return register
+
+
 def handler_of(service: str, name: str) -> Handler | None:
     """The handler of an action, if there is one."""
     return _handlers.get((service, name))
@@ -61,17 +87,22 @@ def handler_of(service: str, name: str) -> Handler | None:
 class App:
     """The local AWS of one state folder: `store` holds the records, `folder` the files of jobs, `url` is where it answers."""
 
+    enforce = False  # hold callers to what they may do (guard.py)
+
     def __init__(self, folder: Path, account: str) -> None:
         self.folder, self.account, self.url = folder, account, ""
         self.started = now()
         self.store = Store()
+        self.trail = Trail()
         self.stopping = threading.Event()
-        self.enforce = False  # hold callers with keys of this account to their policies (guard.py)
         guard.take_over()
+        events.take_over()
         self._gateway = Gateway()
         self._calls: deque[dict[str, Any]] = deque(maxlen=CALLS)
         self._counts: Counter[str] = Counter()
         self._clients: dict[tuple[str, str], Any] = {}
+        self._session: Any = None
+        self._making = threading.Lock()
         self._threads: dict[str, threading.Thread] = {}
         self._at_stop: list[Callable[[], None]] = []
         self._lock = threading.Lock()
@@ -81,14 +112,30 @@ class App:
     # What handlers use
 
     def client(self, service: str, region: str) -> Any:
-        """A boto3 client that asks this same server; made once, safe in threads."""
+        """A boto3 client that asks this same server as one of AWS's services; made once, safe in threads."""
+        keys = {"AccessKeyId": SERVICE_KEY, "SecretAccessKey": "local"}
+        with self._lock:
+            held = self._clients.get((service, region))
+        if held is None:
+            held = self.client_of(keys, service, region)
+            with self._lock:
+                self._clients[service, region] = held
+        return held
+
+    def client_of(self, keys: Mapping[str, str], service: str, region: str) -> Any:
+        """A boto3 client that asks this same server as whoever has these keys (the `Credentials` of an answer of STS)."""
         from boto3.session import Session
 
-        with self._lock:
-            if (service, region) not in self._clients:
-                session = Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key="local")
-                self._clients[service, region] = session.client(service, region, endpoint_url=self.url)
-            return self._clients[service, region]
+        with self._making:
+            self._session = self._session or Session()
+            return self._session.client(
+                service,
+                region,
+                endpoint_url=self.url,
+                aws_access_key_id=keys["AccessKeyId"],
+                aws_secret_access_key=keys["SecretAccessKey"],
+                aws_session_token=keys.get("SessionToken"),
+            )
 
     def backend(self, service: str, region: str = "aws") -> Any:
         """moto's state of a service ("iam"; global services have the region "aws")."""
@@ -160,28 +207,55 @@ class App:
         return _respond(environ, start_response, reply)
 
     def _answer(self, call: Call, environ: Environ, body: bytes) -> Reply:
-        if self.enforce:
-            guard.check(call, body)
+        """The answer to a call of an action; the call is noted, whatever became of it."""
         handler = handler_of(call.service, call.action) if call.operation is not None else None
-        if handler is None and call.service in OWN:
-            raise not_implemented(call.service, call.action)
-        if handler is None:
-            return self._gateway(call, environ, body)
-        version = self.store.version
-        ctx = Context(self, self.account, call.region, call.principal)
+        params, wrong = _read(call, body)
+        who = caller(call.principal)
+        ctx = Context(self, who.account if who else self.account, call.region, call.principal)
+        asks = authorization.asks(call.service, call.action, params, Place(ctx.account, call.region))
+        code = message = ""
         try:
-            reply = self._act(handler, ctx, call, body)
+            if call.service in OWN and handler is None:
+                raise not_implemented(call.service, call.action)
+            if self.enforce:
+                guard.check(self.store, call, who, asks, params)
+            if handler is None:
+                reply = self._gateway(call, environ, body)
+            elif wrong is not None:
+                raise wrong
+            else:
+                reply = self._handled(handler, ctx, call, params)
+            if reply.status >= 400:
+                code, message = wire.failure(reply)
+            elif complete := _after.get((call.service, call.action)):
+                complete(ctx, params)
+        except AwsError as error:
+            code, message = error.code, error.message
+            reply = wire.encode_error(call, error)
+        agent = call.request.headers.get("User-Agent", "")
+        seen = Seen(call.service, call.action, call.region, who, params, asks, code, message, agent)
+        self.trail.add(seen)
+        events.called(seen)
+        return reply
+
+    def _handled(self, handler: Handler, ctx: Context, call: Call, params: dict[str, Any]) -> Reply:
+        from moto.iam.models import mark_account_as_visited
+
+        version = self.store.version
+        mark_account_as_visited(ctx.account, call.principal, call.service, call.region)
+        try:
+            reply = self._act(handler, ctx, call, params)
         except AwsError as error:
             reply = wire.encode_error(call, error)
         # What a client that sleeps next waits for (client.py): these resources, or with none of them any change.
-        seen = ",".join(sorted(ctx.seen)) if len(ctx.seen) <= SEEN else ""
-        reply.headers.append(("x-local-seen", f"{version} {seen}"))
+        told = ",".join(sorted(ctx.seen)) if len(ctx.seen) <= SEEN else ""
+        reply.headers.append(("x-local-seen", f"{version} {told}"))
         return reply
 
-    def _act(self, handler: Handler, ctx: Context, call: Call, body: bytes) -> Reply:
+    def _act(self, handler: Handler, ctx: Context, call: Call, params: dict[str, Any]) -> Reply:
         assert call.operation is not None
         shape = call.operation.output_shape
-        answer = shaped(shape, dict(handler(ctx, wire.decode(call, body)) or {}))
+        answer = shaped(shape, dict(handler(ctx, params) or {}))
         if lacking := [name for name in missing(shape, answer) if (call.action, name) not in LEFT_OUT]:
             log.error("the answer to %s:%s lacks %s", call.service, call.action, ", ".join(lacking))
         return wire.encode(call, answer)
@@ -233,6 +307,14 @@ class App:
             "services": dict(self._counts),
             "threads": sorted(self._threads),
         }
+
+
+def _read(call: Call, body: bytes) -> tuple[dict[str, Any], AwsError | None]:
+    """The call's parameters; those in its path and what is wrong where they are not valid."""
+    try:
+        return wire.decode(call, body), None
+    except AwsError as error:
+        return dict(call.uri), error
 
 
 def _from_a_page(environ: Environ) -> bool:

@@ -1,26 +1,29 @@
 """Refuses what a principal may not do, as AWS does: its policies, boundary, session, organization and the resource's policy.
 
-Who signs with keys that the account gave out (a user's, or those of a role session) is held to them. All other keys are
-taken for the account's administrator.
+Who signs with keys that the account gave out (a user's, or those of a role session) is held to them. All other keys are the
+account's root: only an organization, a resource's own policy and S3's public access settings stand in its way. Who does not
+sign is let in by bucket policies and ACLs only. The services of the local AWS itself are not asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kit.local_aws import authorization, principals, wire
-from kit.local_aws.authorization import Ask, Place
-from kit.local_aws.policy import Decision, Policies, Policy, Request, account_of, evaluate
+from kit.local_aws import principals, public_access, resources
+from kit.local_aws.asks import Ask, Params, Place
+from kit.local_aws.callers import Caller
+from kit.local_aws.policy import Decision, Policies, Policy, Request, account_of, document, evaluate
 from kit.local_aws.principals import Entity, stored
-from kit.local_aws.protocol import AwsError, now
+from kit.local_aws.protocol import AwsError, now, service
+from kit.local_aws.resources import Known
 
-__all__ = ["Caller", "caller", "check", "refusal", "take_over"]
+if TYPE_CHECKING:
+    from kit.local_aws.store import Store
+    from kit.local_aws.wire import Call
 
-# AWS makes this role in every account of an organization; it may do what the organization lets it.
-_MADE_BY_ORGANIZATIONS = "OrganizationAccountAccessRole"
+__all__ = ["check", "take_over"]
+
 _ADMINISTRATOR = stored(
     "AdministratorAccess", '{"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}'
 )
@@ -32,141 +35,57 @@ _LAYERS = {
     "boundary": "a permissions boundary",
     "session": "a session policy",
 }
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who signed a request. arn: as policies name it; entity: the ARN of the user, or of the role of the session."""
-
-    arn: str
-    entity: str
-    session: str = ""
-    policy: Policy | None = None
-    issued: datetime | None = None
-
-
-def caller(access_key: str) -> Caller | None:
-    """Who an access key id belongs to; None if the account gave it to nobody."""
-    from moto.iam.models import get_account_id_from, iam_backends
-    from moto.sts.models import sts_backends
-
-    account = get_account_id_from(access_key)
-    key = iam_backends[account]["aws"].access_keys.get(access_key)
-    if key is None:
-        return None
-    if key.user_name:
-        user = iam_backends[account]["aws"].get_user(key.user_name)
-        return Caller(user.arn, user.arn)
-    session = sts_backends[account]["aws"].get_assumed_role_from_access_key(access_key)
-    if session is None:
-        return None
-    return Caller(
-        arn=session.arn,
-        entity=session.role_arn,
-        session=session.session_name,
-        policy=stored("SessionPolicy", session.policy) if session.policy else None,
-        issued=key.create_date,
-    )
+_ACLS = ("PutBucketAcl", "PutObjectAcl")
+_OWN_ACLS = ("private", "bucket-owner-full-control")  # what may be said of a bucket that has no ACLs
 
 
 def take_over() -> None:
-    """Has bucket policies read here from now on: moto leaves out their principals and conditions, and denies with what is left.
-
-    moto still asks for what an anonymous caller may do, and gets the answer; who signs is for `check`.
-    """
+    """Has moto leave the reading of bucket policies to `check`: it leaves out their principals and conditions."""
     from moto.iam.access_control import PermissionResult
     from moto.s3.models import FakeBucket
 
-    actions = {"s3:HeadObject": "s3:GetObject", "s3:PostObject": "s3:PutObject"}
-
-    def permission(bucket: Any, action: str, resource: str) -> Any:
-        if bucket.policy is None:
-            return PermissionResult.NEUTRAL
-        context = {
-            "aws:SecureTransport": True,
-            "aws:SourceIp": "127.0.0.1",
-            "aws:CurrentTime": now().isoformat(),
-        }
-        request = Request(actions.get(action, action), resource, owner=bucket.account_id, context=context)
-        policies = Policies(resource=stored("BucketPolicy", bucket.policy.decode()))
-        allowed = evaluate(request, policies).verdict == "allowed"
-        return PermissionResult.PERMITTED if allowed else PermissionResult.NEUTRAL
-
-    setattr(FakeBucket, "get_permission", permission)  # noqa: B010
+    setattr(FakeBucket, "get_permission", lambda *_: PermissionResult.PERMITTED)  # noqa: B010
 
 
-def check(call: wire.Call, body: bytes) -> None:
-    """Raises AWS's error for a call that its signer may not make."""
-    if caller(call.principal) is None:
-        return
-    try:
-        params = wire.decode(call, body)
-    except AwsError:
-        params = dict(
-            call.uri
-        )  # not valid, which is not for the guard to say: but not let through unseen either
-    tls = call.request.headers.get("X-Forwarded-Proto", "https") == "https"
-    if refused := refusal(call.principal, call.service, call.action, params, call.region, tls=tls):
-        raise refused
+def check(store: Store, call: Call, who: Caller | None, asks: tuple[Ask, ...], params: Params) -> None:
+    """Raises AWS's error for a call that its signer may not make; `asks` is what it needs to be allowed.
 
-
-def refusal(
-    access_key: str, service: str, operation: str, params: Mapping[str, Any], region: str, *, tls: bool = True
-) -> AwsError | None:
-    """AWS's error for a request that its signer may not make; None where it may.
-
-    service, operation: botocore's names. tls: whether it came over an encrypted connection.
+    params: of the operation, or what is known of them where the request is not valid, which is not for the guard to say.
     """
-    who = caller(access_key)
-    if who is None:
-        return None
-    account = account_of(who.arn)
-    held = _held(who)
-    for ask in authorization.asks(service, operation, params, Place(account, region)):
-        ask, resource_policy, owner = _resource(ask, account)
-        if resource_policy is None and (owner or account_of(ask.resource) or account) != account:
-            resource_policy = _EMPTY
-        request = Request(
-            action=ask.action,
-            resource=ask.resource,
-            principal=who.arn,
-            role=who.entity if who.session else "",
-            owner=owner,
-            context={**_surroundings(who, region, tls), **ask.context},
-        )
-        policies = Policies(
-            identity=held[0],
-            resource=resource_policy,
-            boundary=held[1],
-            session=(who.policy,) if who.policy else None,
-            scps=principals.controls(account),
-        )
-        decision = evaluate(request, policies)
+    if who is not None and who.service:
+        return
+    place = Place(who.account if who else "", call.region)
+    tls = call.request.headers.get("X-Forwarded-Proto", "https") == "https"
+    held, context = _held(who), _surroundings(who, call.region, tls)
+    keys = [key for ask in asks for key in resources.implied(ask, params, place)]
+    for ask in (*asks, *keys):
+        known = resources.known(ask, store)
+        decision = _decide(who, known, held, context)
         if decision.verdict != "allowed":
-            return _error(service, who, ask, decision)
-    return None
+            raise _error(call, who, known.ask, next(_reasons(decision, known.ask.action)))
+        if why := _kept_private(who, known, decision):
+            raise _error(call, who, known.ask, why)
+    if call.service == "s3" and asks:
+        _check_public(call, who, asks[-1], params)
 
 
-def _entity(who: Caller) -> Entity | None:
+def _held(who: Caller | None) -> tuple[Entity | None, tuple[Policy, ...], Policy | None]:
+    """The entity, its identity-based policies and its boundary; a role that is gone holds nothing."""
+    if who is None or who.entity.endswith(":root"):
+        return None, (), None
     try:
-        return principals.entity(who.entity)
+        found: Entity | None = principals.entity(who.entity)
     except AwsError:
-        return None
-
-
-def _held(who: Caller) -> tuple[tuple[Policy, ...], Policy | None]:
-    """The identity-based policies and the boundary; a role that is gone holds nothing."""
-    found = _entity(who)
+        found = None
     if found is None or not found.attachments:
-        made = who.entity.endswith(f":role/{_MADE_BY_ORGANIZATIONS}")
-        return ((_ADMINISTRATOR,) if made else (), found.boundary if found else None)
-    return tuple(one.policy for one in found.attachments), found.boundary
+        made = who.entity.endswith(f":role/{resources.MADE_BY_ORGANIZATIONS}")
+        return found, (_ADMINISTRATOR,) if made else (), found.boundary if found else None
+    return found, tuple(one.policy for one in found.attachments), found.boundary
 
 
-def _surroundings(who: Caller, region: str, tls: bool) -> dict[str, Any]:
+def _surroundings(who: Caller | None, region: str, tls: bool) -> dict[str, Any]:
     moment = now()
     keys: dict[str, Any] = {
-        **principals.context(who.entity, _entity(who), who.session),
         "aws:CurrentTime": moment.isoformat(),
         "aws:EpochTime": str(int(moment.timestamp())),
         "aws:RequestedRegion": region,
@@ -175,63 +94,112 @@ def _surroundings(who: Caller, region: str, tls: bool) -> dict[str, Any]:
         "aws:PrincipalIsAWSService": False,
         "aws:ViaAWSService": False,
     }
+    if who is None:
+        return {**keys, "aws:PrincipalType": "Anonymous"}
     if who.issued:
         keys |= {"aws:TokenIssueTime": who.issued.isoformat(), "aws:MultiFactorAuthPresent": False}
     return keys
 
 
-def _resource(ask: Ask, account: str) -> tuple[Ask, Policy | None, str]:
-    """The ask about what the resource really is, its own policy, and the account that owns it where its ARN is silent."""
-    service = ask.action.partition(":")[0]
-    if service == "s3" and ":s3:::" in ask.resource:
-        return (ask, *_bucket(ask.resource.rpartition(":")[2].partition("/")[0]))
-    if service == "kms" and ":kms:" in ask.resource:
-        return _key(ask)
-    if ask.action in ("sts:AssumeRole", "sts:TagSession"):
-        try:
-            return ask, stored("TrustPolicy", principals.entity(ask.resource).trust), ""
-        except AwsError:
-            return ask, None, ""
-    return ask, None, ""
-
-
-def _bucket(name: str) -> tuple[Policy | None, str]:
-    from moto.s3.models import s3_backends
-
-    found = s3_backends.bucket_accounts.get(name)
-    if found is None:
-        return None, ""
-    partition, owner = found
-    text = s3_backends[owner][partition].buckets[name].policy
-    return (stored("BucketPolicy", text.decode()) if text else None), owner
-
-
-def _key(ask: Ask) -> tuple[Ask, Policy | None, str]:
-    """A key by its id or alias: its ARN, its policy, and the aliases that conditions name it by."""
-    from moto.kms.models import kms_backends
-
-    _, _, _, region, owner, name = ask.resource.split(":", 5)
-    backend = kms_backends[owner][region]
-    identifier = name.removeprefix("key/")
-    if name.startswith("alias/"):
-        identifier = next((key.id for key in list(backend.keys.values()) if name in key.aliases), "")
-    key = backend.keys.get(identifier)
-    if key is None:
-        return ask, None, ""
-    context = {**ask.context, "kms:ResourceAliases": list(key.aliases)}
-    alias = name.startswith("alias/") and ask.action.endswith("Alias")
-    resource = ask.resource if alias else key.arn
-    return Ask(ask.action, resource, context), stored("KeyPolicy", key.policy), owner
-
-
-def _error(service: str, who: Caller, ask: Ask, decision: Decision) -> AwsError:
-    """The refusal in the words and the form of the service."""
-    text = f"User: {who.arn} is not authorized to perform: {ask.action} on resource: {ask.resource} " + next(
-        _reasons(decision, ask.action)
+def _decide(
+    who: Caller | None,
+    known: Known,
+    held: tuple[Entity | None, tuple[Policy, ...], Policy | None],
+    surroundings: Mapping[str, Any],
+) -> Decision:
+    entity, identity, boundary = held
+    ask, account = known.ask, who.account if who else ""
+    prefix = ask.action.partition(":")[0]
+    context = {**surroundings}
+    if who is not None:
+        context |= principals.context(who.entity, entity, who.session)
+        context |= {f"aws:PrincipalTag/{key}": value for key, value in who.tags.items()}
+    for key, value in known.tags.items():
+        context |= {f"aws:ResourceTag/{key}": value, f"{prefix}:ResourceTag/{key}": value}
+    owner = known.owner or account_of(ask.resource) or account
+    policy = known.policy
+    if policy is None and owner != account:
+        policy = _EMPTY
+    request = Request(
+        action=ask.action,
+        resource=ask.resource,
+        principal=who.arn if who else "",
+        role=who.entity if who and who.session else "",
+        owner=known.owner,
+        context={**context, "aws:ResourceAccount": owner, **ask.context},
     )
-    if service in ("s3", "iam", "sts", "cloudwatch"):
+    policies = Policies(
+        identity=identity,
+        resource=policy,
+        boundary=boundary,
+        session=(who.policy,) if who and who.policy else None,
+        scps=principals.controls(account) if who else None,
+    )
+    decision = evaluate(request, policies)
+    if decision.verdict == "implicitDeny" and _open(known):
+        return Decision(
+            "allowed", decision.matched, decision.missing, decision.layers, decision.cross_account
+        )
+    return decision
+
+
+def _open(known: Known) -> bool:
+    """Whether an ACL lets anybody do this."""
+    held = resources.bucket(known.ask.resource.partition(":::")[2].partition("/")[0]) if known.owner else None
+    return held is not None and resources.readable_by_all(held, known.ask)
+
+
+def _kept_private(who: Caller | None, known: Known, decision: Decision) -> str:
+    """Why RestrictPublicBuckets keeps out a caller of no or another account although a public policy lets it in."""
+    if (who is not None and who.account == known.owner) or not known.owner or known.policy is None:
+        return ""
+    held = resources.bucket(known.ask.resource.partition(":::")[2].partition("/")[0])
+    by_policy = decision.layers.get("resource") == "allowed"
+    if held is None or not by_policy or not public_access.public_policy(known.policy.document):
+        return ""
+    restricted = resources.bucket_block(held).restrict
+    return "because of the RestrictPublicBuckets block public access setting." if restricted else ""
+
+
+def _check_public(call: Call, who: Caller | None, ask: Ask, params: Params) -> None:
+    """Raises the error of S3 for a request that would make something public where that is blocked."""
+    account = who.account if who else ""
+    held = resources.bucket(str(params.get("Bucket", "")))
+    block = resources.bucket_block(held) if held is not None else resources.account_block(account)
+    brought = None
+    if call.action == "PutBucketPolicy":
+        try:
+            brought = document(_text(params.get("Policy")), resource=True)
+        except ValueError:
+            return  # S3 itself says what is wrong with it
+    if why := public_access.refused(block, call.action, params, brought):
+        raise _error(call, who, ask, why)
+    enforced = held is not None and not resources.has_acls(held)
+    said = call.action in _ACLS or public_access.public_grants(params) or params.get("ACL")
+    if enforced and said and params.get("ACL") not in _OWN_ACLS:
+        raise AwsError("AccessControlListNotSupported", "The bucket does not allow ACLs", 400)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _error(call: Call, who: Caller | None, ask: Ask, why: str) -> AwsError:
+    """The refusal in the words and the form of the service's protocol."""
+    if who is None:
+        return AwsError("AccessDenied", "Access Denied", 403)
+    text = f"User: {who.arn} is not authorized to perform: {ask.action} on resource: {ask.resource} {why}"
+    model = service(call.service)
+    protocol = call.protocol or (model.protocol if model else "json")
+    if protocol == "ec2":
+        return AwsError(
+            "UnauthorizedOperation", f"You are not authorized to perform this operation. {text}", 403
+        )
+    if call.service == "sns":
+        return AwsError("AuthorizationError", text, 403)
+    if protocol in ("query", "rest-xml") or call.service in ("sqs", "cloudwatch"):
         return AwsError("AccessDenied", text, 403)
-    return AwsError("AccessDeniedException", text, 403 if service in ("sagemaker-runtime",) else 400)
+    return AwsError("AccessDeniedException", text, 400 if protocol == "json" else 403)
 
 
 def _reasons(decision: Decision, action: str) -> Iterator[str]:

@@ -11,9 +11,12 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from kit.local_aws import channels, jobs, registry
 from kit.local_aws.channels import InputError
 from kit.local_aws.events import state_changed
+from kit.local_aws.execution import Execution
 from kit.local_aws.fleet import Fleet
 from kit.local_aws.front import action
 from kit.local_aws.protocol import AwsError, now
@@ -76,14 +79,15 @@ def _check_data(ctx: Context, definition: dict[str, Any], role: str) -> None:
     uri = definition.get("ModelDataUrl") or source.get("S3Uri")
     if not uri:
         return
+    aws = Execution(ctx.app, ctx.region, role) if role else ctx.app
+    found = True
     try:
-        found = uri in [
-            f"s3://{channels.split(uri)[0]}/{key}" for key in channels.keys(ctx.app, ctx.region, uri)
-        ]
-        found = found or (
-            source.get("CompressionType") == "None" and bool(channels.keys(ctx.app, ctx.region, uri))
-        )
-    except InputError:
+        if source.get("CompressionType") == "None":
+            found = bool(channels.keys(aws, ctx.region, uri))
+        else:
+            bucket, key = channels.split(uri)
+            aws.client("s3", ctx.region).head_object(Bucket=bucket, Key=key)
+    except (InputError, ClientError):
         found = False
     if not found:
         raise AwsError(

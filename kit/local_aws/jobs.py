@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.local_aws.channels import InputError
 from kit.local_aws.containers import ML, Container, scratch
+from kit.local_aws.execution import Execution
 from kit.local_aws.front import action
 from kit.local_aws.kinds import kind_of, plural
 from kit.local_aws.protocol import AwsError
@@ -34,6 +35,7 @@ class Job:
         self.ctx, self.kind, self.name = ctx, kind, name
         self.stopping = False
         self.containers: list[Container] = []
+        self._roles: dict[str, Execution] = {}
         self._lock = threading.Lock()
 
     def container(self) -> Container:
@@ -44,6 +46,13 @@ class Job:
             if self.stopping:
                 made.stop()
         return made
+
+    def as_role(self, arn: str) -> Execution:
+        """The session of the job's execution role, that fetches its inputs and puts its outputs."""
+        with self._lock:
+            if arn not in self._roles:
+                self._roles[arn] = Execution(self.ctx.app, self.ctx.region, arn)
+            return self._roles[arn]
 
     def stop(self) -> None:
         """Ask every container to end; those that come later do not start."""

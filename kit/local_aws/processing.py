@@ -116,6 +116,7 @@ def _process(job: Job) -> None:
         for made in record.get("ProcessingOutputConfig", {}).get("Outputs", [])
         if not made.get("AppManaged")
     ]
+    aws = job.as_role(record["RoleArn"])
     for output in outputs:
         channels.check_bucket(job.ctx.app, job.ctx.region, output["S3Uri"])
     count = record["ProcessingResources"]["ClusterConfig"]["InstanceCount"]
@@ -133,7 +134,7 @@ def _process(job: Job) -> None:
     for container in containers:
         for output in outputs:
             if ok or output["S3UploadMode"] == "Continuous":
-                channels.put(job.ctx.app, job.ctx.region, container.at(output["LocalPath"]), output["S3Uri"])
+                channels.put(aws, job.ctx.region, container.at(output["LocalPath"]), output["S3Uri"])
 
     told = containers[worst].folder / "output/message"
     message = told.read_text(errors="replace") if told.is_file() else ""
@@ -159,7 +160,7 @@ def _prepare(
         if not given.get("AppManaged"):
             source = given["S3Input"]
             local = container.at(source["LocalPath"])
-            channels.fetch_input(job.ctx.app, job.ctx.region, source, local, number, count)
+            channels.fetch_input(job.as_role(record["RoleArn"]), job.ctx.region, source, local, number, count)
             container.rewrite(local.glob("runproc.sh"))
     for output in outputs:
         container.at(output["LocalPath"]).mkdir(parents=True, exist_ok=True)

@@ -204,14 +204,14 @@ def _train(job: Job) -> None:
 
 def _prepare(job: Job, container: Container, record: Record) -> None:
     """Fill the container's /opt/ml: channels, configuration files, earlier checkpoints."""
-    app, region, ml = job.ctx.app, job.ctx.region, container.folder
+    aws, region, ml = job.as_role(record["RoleArn"]), job.ctx.region, container.folder
     for folder in ("input/config", "input/data", "model", "output/data", "code", "checkpoints"):
         (ml / folder).mkdir(parents=True, exist_ok=True)
-    channels.check_bucket(app, region, record["OutputDataConfig"]["S3OutputPath"])
+    channels.check_bucket(job.ctx.app, region, record["OutputDataConfig"]["S3OutputPath"])
     config: dict[str, Any] = {}
     for channel in record.get("InputDataConfig", []):
         name, source = channel["ChannelName"], channel["DataSource"]["S3DataSource"]
-        channels.fetch_input(app, region, source, ml / "input/data" / name)
+        channels.fetch_input(aws, region, source, ml / "input/data" / name)
         config[name] = {
             "TrainingInputMode": "File",
             "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
@@ -233,8 +233,8 @@ def _prepare(job: Job, container: Container, record: Record) -> None:
     drivers = ml / "input/data/sm_drivers"
     container.rewrite(file for file in drivers.rglob("*") if file.suffix in (".py", ".sh", ".json"))
     if checkpoints := record.get("CheckpointConfig"):
-        found = channels.keys(app, region, checkpoints["S3Uri"])
-        channels.fetch(app, region, checkpoints["S3Uri"], _checkpoints(container, record), found)
+        found = channels.keys(aws, region, checkpoints["S3Uri"])
+        channels.fetch(aws, region, checkpoints["S3Uri"], _checkpoints(container, record), found)
 
 
 def _instance_type(resources: dict[str, Any]) -> str:
@@ -267,14 +267,15 @@ def _model_uri(record: Record) -> str:
 
 def _upload(job: Job, container: Container, record: Record) -> bool:
     """Put the job's model, output data and checkpoints where they belong; False if it wrote no model."""
-    app, region, ml, uri = job.ctx.app, job.ctx.region, container.folder, _model_uri(record)
+    aws, region = job.as_role(record["RoleArn"]), job.ctx.region
+    ml, uri = container.folder, _model_uri(record)
     if uri.endswith("/"):
-        modelled = channels.put(app, region, ml / "model", uri) > 0
+        modelled = channels.put(aws, region, ml / "model", uri) > 0
     else:
-        modelled = channels.put_archive(app, region, ml / "model", uri)
-    channels.put_archive(app, region, ml / "output/data", f"{_output_uri(record)}/output.tar.gz")
+        modelled = channels.put_archive(aws, region, ml / "model", uri)
+    channels.put_archive(aws, region, ml / "output/data", f"{_output_uri(record)}/output.tar.gz")
     if checkpoints := record.get("CheckpointConfig"):
-        channels.put(app, region, _checkpoints(container, record), checkpoints["S3Uri"])
+        channels.put(aws, region, _checkpoints(container, record), checkpoints["S3Uri"])
     return modelled
 
 

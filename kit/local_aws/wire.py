@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
 
 from botocore.utils import parse_timestamp
 from moto.core.model import OperationModel
@@ -26,7 +26,7 @@ from werkzeug.exceptions import NotFound
 
 from kit.local_aws.protocol import AwsError, mistyped, problems, service
 
-__all__ = ["Call", "Environ", "Reply", "decode", "encode", "encode_error", "identify"]
+__all__ = ["Call", "Environ", "Reply", "decode", "encode", "encode_error", "failure", "identify"]
 
 Environ = dict[str, Any]
 
@@ -44,6 +44,9 @@ SIGNING = {
     "tagging": ("resourcegroupstaggingapi",),
 }
 CREDENTIAL = re.compile(r"([^/\s=]+)/\d{8}/([\w-]+)/([\w-]+)/aws4_request")
+OLD_CREDENTIAL = re.compile(
+    r"^AWS ([^:]+):"
+)  # signature version 2, which boto3 still gives presigned URLs of S3
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,11 @@ def identify(environ: Environ, body: bytes) -> Call:
     environ = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
     request = Request(environ)
     signed = request.headers.get("Authorization", "")
-    scope = CREDENTIAL.search(
-        signed or parse_qs(environ.get("QUERY_STRING", "")).get("X-Amz-Credential", [""])[0]
-    )
-    principal, region, signing = scope.groups() if scope else ("", "us-east-1", "s3")
+    query = parse_qs(environ.get("QUERY_STRING", ""))
+    scope = CREDENTIAL.search(signed or query.get("X-Amz-Credential", [""])[0])
+    old = OLD_CREDENTIAL.match(signed)
+    key = old[1] if old else query.get("AWSAccessKeyId", [""])[0]
+    principal, region, signing = scope.groups() if scope else (key, "us-east-1", "s3")
     names = SIGNING.get(signing, (signing,))
     if signing == "s3" and (request.path.startswith("/v20180820/") or "s3-control" in request.host):
         names = ("s3control",)
@@ -203,3 +207,22 @@ def encode_error(call: Call | None, error: AwsError) -> Reply:
     headers["Content-Type"] = "application/json" if protocol == "rest-json" else "application/x-amz-json-1.1"
     said_json = {"__type": error.code, "message": error.message, **error.members}
     return Reply(error.status, list(headers.items()), json.dumps(said_json, default=str).encode())
+
+
+def failure(reply: Reply) -> tuple[str, str]:
+    """The code and the message of an error answer, in whichever protocol; the HTTP status where it has none."""
+    headers = {name.lower(): value for name, value in reply.headers}
+    text = reply.body.decode("utf-8", "replace")
+    try:
+        said = json.loads(text)
+        found = (
+            said.get("__type") or headers.get("x-amzn-errortype"),
+            said.get("message") or said.get("Message"),
+        )
+    except (ValueError, AttributeError):
+        parts = [re.search(f"<{name}>(.*?)</{name}>", text, re.DOTALL) for name in ("Code", "Message")]
+        found = unescape(parts[0][1]) if parts[0] else None, unescape(parts[1][1]) if parts[1] else None
+    code = (
+        str(found[0] or headers.get("x-amzn-errortype") or reply.status).rpartition("#")[2].partition(":")[0]
+    )
+    return code, str(found[1] or "")

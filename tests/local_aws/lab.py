@@ -30,6 +30,19 @@ TRUST = {
 }
 
 
+READS_AND_WRITES = {  # what jobs need of their own bucket, and no other
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{BUCKET}"},
+        {
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:PutObject"],
+            "Resource": f"arn:aws:s3:::{BUCKET}/*",
+        },
+    ],
+}
+
+
 @dataclass
 class Lab:
     """One server, and what tests ask of it."""
@@ -44,6 +57,9 @@ class Lab:
         self.role = made["Role"]["Arn"]
         iam.attach_role_policy(
             RoleName="SageMakerRole", PolicyArn="arn:aws:iam::aws:policy/AmazonSageMakerFullAccess"
+        )
+        iam.put_role_policy(
+            RoleName="SageMakerRole", PolicyName="bucket", PolicyDocument=json.dumps(READS_AND_WRITES)
         )
         self.client("s3").create_bucket(Bucket=BUCKET)
 

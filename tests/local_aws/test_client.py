@@ -95,6 +95,37 @@ def test_a_host_prefix_before_the_local_address_is_understood(script: Callable[.
         """)
 
 
+def test_a_request_that_would_go_out_unencrypted_is_refused_where_a_policy_says_so(
+    script: Callable[..., None],
+) -> None:
+    script("""
+        import boto3, json
+        from botocore.exceptions import ClientError
+        client.install(URL)
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket="tls-only")
+        statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::tls-only/*",
+                     "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+        s3.put_bucket_policy(Bucket="tls-only", Policy=json.dumps({"Statement": [statement]}))
+        s3.put_object(Bucket="tls-only", Key="k", Body=b"")
+        plain = [
+            boto3.client("s3", endpoint_url="http://s3.us-east-1.amazonaws.com"),
+            boto3.client("s3", use_ssl=False),
+            boto3.Session().client("s3", use_ssl=False),
+        ]
+        for refused in plain:
+            try:
+                refused.get_object(Bucket="tls-only", Key="k")
+            except ClientError as error:
+                assert error.response["Error"]["Code"] == "AccessDenied", error
+                assert "explicit deny in a resource-based policy" in str(error), error
+            else:
+                raise AssertionError("answered in the clear")
+        s3.get_object(Bucket="tls-only", Key="k")
+        boto3.client("s3", endpoint_url="https://s3.us-east-1.amazonaws.com").get_object(Bucket="tls-only", Key="k")
+        """)
+
+
 def test_nothing_leaves_the_machine(script: Callable[..., None]) -> None:
     script("""
         import boto3

@@ -114,7 +114,7 @@ def _post(url: str, target: str, body: bytes) -> tuple[int, dict[str, Any]]:
     [
         ("sagemaker", "create_compilation_job", None),
         ("sagemaker", "list_clusters", {}),
-        ("cloudtrail", "lookup_events", {}),  # json
+        ("cloudtrail", "list_imports", {}),  # json
         ("iam", "list_organizations_features", {}),  # query
         ("ec2", "describe_ipam_pools", {}),  # ec2
         ("lambda", "get_account_settings", {}),  # rest-json

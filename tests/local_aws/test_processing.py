@@ -299,7 +299,7 @@ def test_an_empty_output_is_no_error(lab: Lab) -> None:
     ("changes", "code", "said"),
     [
         ({"hosts": 9}, "ResourceLimitExceeded", "is 8 Instances"),
-        ({"RoleArn": "arn:aws:iam::123456789012:role/nobody"}, "ValidationException", "Could not assume"),
+        ({"RoleArn": "arn:aws:iam::{account}:role/nobody"}, "ValidationException", "Could not assume"),
         ({"outputs": {"/tmp/out": f"s3://{BUCKET}/x"}}, "ValidationException", "below /opt/ml only"),
         (
             {"inputs": [s3_input("d", f"s3://{BUCKET}/x", INPUT, S3InputMode="Pipe")]},
@@ -316,6 +316,8 @@ def test_an_empty_output_is_no_error(lab: Lab) -> None:
 def test_what_cannot_be_done_is_refused_at_once(
     lab: Lab, changes: dict[str, Any], code: str, said: str
 ) -> None:
+    if "RoleArn" in changes:
+        changes = {"RoleArn": changes["RoleArn"].replace("{account}", lab.server.account)}
     with pytest.raises(ClientError) as refused:
         submit(lab, "print(1)", **changes)
     assert refused.value.response["Error"]["Code"] == code

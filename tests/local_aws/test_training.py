@@ -421,7 +421,7 @@ def test_a_change_of_state_is_an_event_on_the_default_bus(lab: Lab) -> None:
     ("changes", "code", "said"),
     [
         ({"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1}}, "ResourceLimitExceeded", "trains on one host"),
-        ({"RoleArn": "arn:aws:iam::123456789012:role/nobody"}, "ValidationException", "Could not assume role"),
+        ({"RoleArn": "arn:aws:iam::{account}:role/nobody"}, "ValidationException", "Could not assume role"),
         ({"EnableManagedSpotTraining": True}, "ValidationException", "MaxWaitTimeInSeconds must be specified"),
         (
             {"EnableManagedSpotTraining": True, "StoppingCondition": {"MaxRuntimeInSeconds": 100, "MaxWaitTimeInSeconds": 50}},
@@ -442,6 +442,8 @@ def test_a_change_of_state_is_an_event_on_the_default_bus(lab: Lab) -> None:
 def test_what_cannot_be_done_is_refused_at_once(
     lab: Lab, changes: dict[str, Any], code: str, said: str
 ) -> None:
+    if "RoleArn" in changes:
+        changes = {"RoleArn": changes["RoleArn"].replace("{account}", lab.server.account)}
     with pytest.raises(ClientError) as refused:
         submit(lab, PROBE, **changes)
     assert refused.value.response["Error"]["Code"] == code
