@@ -40,7 +40,6 @@ def main(folder: Path, port: int, lock: int, ready: int) -> None:
         return _say(ready, {"message": f"port {port} cannot be used ({error.strerror})", "hint": hint})
     listener.listen(128)
     account = str(secrets.randbelow(9 * 10**11) + 10**11)  # the state is empty, so this is a new account
-    os.environ["MOTO_ACCOUNT_ID"] = account
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
     os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"  # web pages have no business here
 

@@ -34,16 +34,21 @@ class Caller:
     service: bool = False
 
 
-def caller(access_key: str) -> Caller | None:
-    """Who an access key id belongs to; None for no key. A key that the account gave to nobody is taken for its root's."""
-    from moto.iam.models import get_account_id_from, iam_backends
+def caller(access_key: str, home: str) -> Caller | None:
+    """Who an access key id belongs to; None for no key.
+
+    home: the account of the local AWS. A key that no account gave to anybody is taken for that of its root.
+    """
+    from moto.iam.models import iam_backends
     from moto.sts.models import sts_backends
 
     if not access_key:
         return None
-    account = get_account_id_from(access_key)
     if access_key == SERVICE_KEY:
-        return Caller("sagemaker.amazonaws.com", "", account, access_key, service=True)
+        return Caller("sagemaker.amazonaws.com", "", home, access_key, service=True)
+    account = next(
+        (one for one, held in list(iam_backends.items()) if access_key in held["aws"].access_keys), home
+    )
     root = Caller(f"arn:aws:iam::{account}:root", f"arn:aws:iam::{account}:root", account, access_key)
     key = iam_backends[account]["aws"].access_keys.get(access_key)
     if key is None:

@@ -87,8 +87,6 @@ def handler_of(service: str, name: str) -> Handler | None:
 class App:
     """The local AWS of one state folder: `store` holds the records, `folder` the files of jobs, `url` is where it answers."""
 
-    enforce = False  # hold callers to what they may do (guard.py)
-
     def __init__(self, folder: Path, account: str) -> None:
         self.folder, self.account, self.url = folder, account, ""
         self.started = now()
@@ -210,17 +208,16 @@ class App:
         """The answer to a call of an action; the call is noted, whatever became of it."""
         handler = handler_of(call.service, call.action) if call.operation is not None else None
         params, wrong = _read(call, body)
-        who = caller(call.principal)
+        who = caller(call.principal, self.account)
         ctx = Context(self, who.account if who else self.account, call.region, call.principal)
         asks = authorization.asks(call.service, call.action, params, Place(ctx.account, call.region))
         code = message = ""
         try:
             if call.service in OWN and handler is None:
                 raise not_implemented(call.service, call.action)
-            if self.enforce:
-                guard.check(self.store, call, who, asks, params)
+            guard.check(self.store, call, who, asks, params)
             if handler is None:
-                reply = self._gateway(call, environ, body)
+                reply = self._gateway(call, environ, body, ctx.account)
             elif wrong is not None:
                 raise wrong
             else:

@@ -40,11 +40,16 @@ class Gateway:
         self._making = threading.Lock()
         self._buckets: dict[str, threading.RLock] = {}
 
-    def __call__(self, call: Call, environ: Environ, body: bytes) -> Reply:
-        """moto's answer. Raises AwsError for what moto does not implement."""
+    def __call__(self, call: Call, environ: Environ, body: bytes, account: str) -> Reply:
+        """moto's answer, for an account. Raises AwsError for what moto does not implement."""
         if call.request.path.startswith("/moto-api"):
             raise not_implemented("moto", "api")
-        forwarded = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        forwarded = {
+            **environ,
+            "wsgi.input": io.BytesIO(body),
+            "CONTENT_LENGTH": str(len(body)),
+            "HTTP_X_MOTO_ACCOUNT_ID": account,
+        }
         forwarded.pop("HTTP_TRANSFER_ENCODING", None)
         names = _buckets(call) if call.service == "s3" else []
         try:

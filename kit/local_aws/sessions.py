@@ -30,7 +30,7 @@ def assume_role(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     partition = arn.split(":")[1]
     account = account_of(arn)
     role = _role(arn)
-    who = caller(ctx.principal)
+    who = caller(ctx.principal, ctx.app.account)
     if role is None and not arn.endswith(f":role/{MADE_BY_ORGANIZATIONS}"):
         text = f"User: {who.arn if who else 'anonymous'} is not authorized to perform: sts:AssumeRole on resource: {arn}"
         raise AwsError("AccessDenied", text, 403)

@@ -200,9 +200,8 @@ def test_an_errors_own_members_arrive() -> None:
 
 
 @pytest.fixture
-def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, bytes]]:
+def ask() -> Callable[..., tuple[int, bytes]]:
     """Sends a signed request to moto through the gateway, without the front."""
-    monkeypatch.setenv("MOTO_ACCOUNT_ID", ACCOUNT)
     gateway = Gateway()
 
     def send(
@@ -212,7 +211,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, bytes]]:
         signed = {"Authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"}
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         environ = environ_of(f"http://127.0.0.1{path}", method, {**signed, **named}, body)
-        reply = gateway(wire.identify(environ, body), environ, body)
+        reply = gateway(wire.identify(environ, body), environ, body, ACCOUNT)
         return reply.status, reply.body
 
     return send
@@ -242,7 +241,7 @@ def test_motos_own_api_is_not_reachable(ask: Callable[..., tuple[int, bytes]]) -
         ask("s3", path="/moto-api/reset")
 
 
-def test_the_account_is_the_one_of_the_environment_and_a_key_can_be_given_to_a_user(
+def test_the_account_is_the_one_that_is_asked_for_and_a_key_can_be_given_to_a_user(
     ask: Callable[..., tuple[int, bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from moto.iam.models import iam_backends
@@ -271,3 +270,47 @@ def test_a_request_knows_its_buckets_in_each_way_that_s3_is_addressed() -> None:
     assert buckets("http://s3.us-east-1.amazonaws.com/one/key") == ["one"]
     assert buckets("http://127.0.0.1/one/k", x_amz_copy_source="/two/k%20x") == ["one", "two"]
     assert buckets("http://127.0.0.1/") == []
+
+
+def test_motos_kinesis_numbers_the_records_of_a_shard_from_one_and_its_firehose_keeps_what_it_was_told() -> (
+    None
+):
+    from moto.firehose.models import FirehoseBackend
+    from moto.kinesis.models import Shard
+
+    shard = Shard(0, 0, 1)
+    assert next(reversed(shard.records), 0) == 0
+    assert [shard.put_record("k", "eA==", "") for _ in range(2)] == ["1", "2"]
+    assert next(reversed(shard.records), 0) == 2
+    record = shard.records[2].to_json()
+    assert (record["Data"], record["ApproximateArrivalTimestamp"].tzinfo) == (b"x", None)
+
+    backend = FirehoseBackend("us-east-1", ACCOUNT)
+    names = ("redshift", "elasticsearch", "splunk", "http_endpoint", "snowflake", "iceberg", "s3")
+    backend.create_delivery_stream(
+        region="us-east-1",
+        delivery_stream_name="d",
+        delivery_stream_type="KinesisStreamAsSource",
+        kinesis_stream_source_configuration={"KinesisStreamARN": "arn"},  # type: ignore[typeddict-item]
+        delivery_stream_encryption_configuration_input=None,  # type: ignore[arg-type]
+        tags=None,  # type: ignore[arg-type]
+        extended_s3_destination_configuration={"Prefix": "p"},
+        **dict.fromkeys(f"{name}_destination_configuration" for name in names),  # type: ignore[arg-type]
+    )
+    stream = backend.delivery_streams["d"]
+    assert stream.source == {"KinesisStreamARN": "arn"}
+    assert stream.destinations[0]["ExtendedS3"] == {"Prefix": "p"}
+    assert stream.version_id == "1"
+
+
+def test_motos_athena_keeps_work_groups_and_its_glue_says_when_there_is_no_table(
+    ask: Callable[..., tuple[int, bytes]],
+) -> None:
+    from moto.athena.models import AthenaBackend
+
+    group = AthenaBackend("us-east-1", ACCOUNT).work_groups["primary"]
+    assert group.state == "ENABLED"
+    assert "EnforceWorkGroupConfiguration" in group.configuration
+    asked = {"X_Amz_Target": "AWSGlue.GetTable", "Content_Type": "application/x-amz-json-1.1"}
+    status, body = ask("glue", body=b'{"DatabaseName": "d", "Name": "t"}', **asked)
+    assert (status, b"EntityNotFoundException" in body) == (400, True)
