@@ -80,6 +80,7 @@ def store(notebook: Path) -> None:
     finally:
         kernel.stop()
     raw = json.loads(notebook.read_text(encoding="utf-8"))
+    raw["metadata"] = {"kernelspec": raw["metadata"]["kernelspec"]}
     for cell, executed in zip(raw["cells"], node.cells, strict=True):
         if cell["cell_type"] == "code":
             keep = "keep_output" in cell["metadata"].get("tags", [])

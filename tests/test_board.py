@@ -133,7 +133,7 @@ def test_a_check_that_ran_again_counts_once_with_its_last_outcome(told: Told) ->
 
 def test_a_block_keeps_its_reason_until_it_ends_and_remembers_the_column(told: Told) -> None:
     told.say("started")
-    blocked = told.say("blocked", reason="no access", unblocker="Carla")
+    blocked = told.say("blocked", reason="no access", unblocker="Security desk")
     told.say("started", run="r2")
     told.say("failed", run="r2", error="E", message="m")
     told.say("blocked", reason="no quota", unblocker="")
@@ -141,7 +141,7 @@ def test_a_block_keeps_its_reason_until_it_ends_and_remembers_the_column(told: T
     assert (card.state, card.reason, card.unblocker, card.since) == (
         BLOCKED,
         "no access; no quota",
-        "Carla",
+        "Security desk",
         blocked.ts,
     )
     told.say("unblocked", note="both solved")
@@ -456,7 +456,7 @@ def test_csv_has_a_row_per_card_and_transitions_a_row_per_move(wall: Board, told
     rows = list(csv.DictReader(io.StringIO(board.to_csv(wall))))
     assert [(r["id"], r["state"]) for r in rows] == [(c.id, c.state) for c in wall.cards]
     told.say("started")
-    told.say("blocked", reason="no access", unblocker="Carla")
+    told.say("blocked", reason="no access", unblocker="Security desk")
     told.tell(START + dt.timedelta(hours=3, minutes=1), "unblocked", "D1")
     rows = list(csv.DictReader(io.StringIO(board.to_transitions_csv(board.fold(PLAN, told.events)))))
     assert [(r["id"], r["from"], r["to"], r["hours_in_from"], r["reason"]) for r in rows] == [

@@ -60,12 +60,12 @@ def only_file(folder: Path) -> Path:
 
 
 def test_an_event_is_read_as_it_was_returned(tmp_path: Path) -> None:
-    board = journal.open(tmp_path / "a" / "b", "Zoë Müller")
+    board = journal.open(tmp_path / "a" / "b", "Équipe modèle")
     event = board.append(
         "noted", "D2", team="blue", account="012345678901", text="naïve 🎉 <script>\n\u2028 end"
     )
     assert board.snapshot() == [event]
-    assert event.who == "Zoë Müller"
+    assert event.who == "Équipe modèle"
     assert event.data["text"] == "naïve 🎉 <script>\n\u2028 end"
     assert (event.card, event.team, event.target, event.account, event.seq) == (
         "D2",
@@ -78,9 +78,9 @@ def test_an_event_is_read_as_it_was_returned(tmp_path: Path) -> None:
 
 
 def test_a_file_is_named_after_its_writer(tmp_path: Path) -> None:
-    journal.open(tmp_path, "../Zoë M.").append("noted")
+    journal.open(tmp_path, "../Pair 7").append("noted")
     person, host, rest = only_file(tmp_path).name.split(".", 2)
-    assert person == "Zo-M"
+    assert person == "Pair-7"
     assert host
     assert rest.endswith(".jsonl")
     assert len(rest) == 26 + len(".jsonl")

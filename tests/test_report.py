@@ -64,8 +64,8 @@ def told() -> story.Story:
 def test_the_report_of_a_day_tells_cards_checks_outputs_metrics_and_notes(
     tmp_path: Path, told: story.Story
 ) -> None:
-    told.tell(DAY_1, "claimed", "D1", owner="Ann Berg")
-    told.tell(DAY_1, "claimed", "D1", owner="Bo Chen")
+    told.tell(DAY_1, "claimed", "D1", owner="Platform lead")
+    told.tell(DAY_1, "claimed", "D1", owner="Data lead")
     checks = [
         {"check": "Every row has an id", "ok": True, "got": "20,000", "expected": "20,000", "value": 20000}
     ]
@@ -82,7 +82,7 @@ def test_the_report_of_a_day_tells_cards_checks_outputs_metrics_and_notes(
     assert "Day 1 Tuesday, 1 December 2026" in text
     assert "1 of 9 cards of day 1 is done." in text
     assert (
-        "Done D1 · Collect the data Ann Berg · Bo Chen helps · ran 09:42 in 12.3 s · run by hand, so there is no executed copy"
+        "Done D1 · Collect the data Platform lead · Data lead helps · ran 09:42 in 12.3 s · run by hand, so there is no executed copy"
         in text
     )
     assert "✓ yes Every row has an id 20,000 20,000" in text
@@ -95,14 +95,14 @@ def test_the_report_of_a_day_tells_cards_checks_outputs_metrics_and_notes(
 def test_a_blocker_has_its_reason_its_unblocker_and_its_event_hours(
     tmp_path: Path, told: story.Story
 ) -> None:
-    told.tell(DAY_1.replace(hour=16), "blocked", "D1", reason="no access", unblocker="Carla")
+    told.tell(DAY_1.replace(hour=16), "blocked", "D1", reason="no access", unblocker="Security desk")
     told.tell(DAY_1, "blocked", "F1", reason="no quota")
     told.tell(DAY_1.replace(hour=11, minute=30), "unblocked", "F1")
     first = seen(written(tmp_path, told.events))
-    assert "Blocked D1 Collect the data no access Carla 59 min 16:00 to now" in first
+    assert "Blocked D1 Collect the data no access Security desk 59 min 16:00 to now" in first
     assert "Solved F1 Update access no quota nobody named 2 h 30 min 09:00 to 11:30" in first
     second = seen(written(tmp_path, told.events, 2, DAY_2.replace(hour=11)))
-    assert "Blocked D1 Collect the data no access Carla 2 h 59 min 1 Dec, 16:00 to now" in second
+    assert "Blocked D1 Collect the data no access Security desk 2 h 59 min 1 Dec, 16:00 to now" in second
     assert "no quota" not in second
 
 

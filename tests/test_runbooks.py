@@ -222,7 +222,7 @@ def test_metadata_is_small_and_pinned(path: Path) -> None:
     notebook = json.loads(path.read_text(encoding="utf-8"))
     assert notebook["metadata"] == {
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-    }, "metadata: only the python3 kernelspec (`make outputs` after nbstripout)"
+    }, "metadata: only the python3 kernelspec (`make outputs`)"
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
     assert path.stat().st_size < 100_000
 
