@@ -125,7 +125,7 @@ def _bucket_known(ask: Ask) -> Known:
 def _object_tags(held: Any, found: Any) -> Mapping[str, str]:
     from moto.s3.models import s3_backends
 
-    if found is None:
+    if found is None or not hasattr(found, "arn"):  # nothing there, or the marker of a deleted object
         return {}
     tagger = s3_backends[held.account_id][held.partition].tagger
     tags: dict[str, str] = tagger.get_tag_dict_for_resource(found.arn)
