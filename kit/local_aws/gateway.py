@@ -6,6 +6,7 @@ What moto does not implement becomes AWS's error form here, with a status that b
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import re
 import threading
@@ -52,6 +53,8 @@ class Gateway:
         }
         forwarded.pop("HTTP_TRANSFER_ENCODING", None)
         names = _buckets(call) if call.service == "s3" else []
+        if call.service == "kinesis" and call.action.startswith("Put"):
+            names = ["kinesis"]  # moto gives two records that come at once the same number, and loses one
         try:
             with self._locked(names):
                 reply = self._ask(forwarded)
@@ -100,9 +103,14 @@ def _application() -> Any:
     """moto's application, which says of a service that it does not know that it is not implemented."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+    @functools.lru_cache(maxsize=4096)
+    def backend_of(application: DomainDispatcherApplication, host: str | None) -> Any:
+        # moto looks through its own folder for each request, which costs more than the request.
+        return DomainDispatcherApplication.get_backend_for_host(application, host)
+
     class Application(DomainDispatcherApplication):
         def get_backend_for_host(self, host: str | None) -> Any:
-            backend = super().get_backend_for_host(host)
+            backend = backend_of(self, host)
             if backend is None and host is not None:
                 raise NotImplementedError(host)
             return backend
