@@ -44,12 +44,17 @@ MODULES = (
     "hosting",
     "registry",
     "model_cards",
+    "feature_store",
+    "feature_records",
+    "athena",
+    "streams",
     "control",
 )
 # Services that the local AWS answers alone: what has no handler here is not asked of moto, which would invent an answer.
 OWN = ("sagemaker", "sagemaker-runtime", "sagemaker-featurestore-runtime", "sagemaker-metrics")
 # Required by the model, and yet left out by AWS: a version of a model package has no name (aws/sagemaker-python-sdk issue 5606).
-LEFT_OUT = {("DescribeModelPackage", "ModelPackageName")}
+# A page of a feature group's definitions has no token where it is the last one.
+LEFT_OUT = {("DescribeModelPackage", "ModelPackageName"), ("DescribeFeatureGroup", "NextToken")}
 SEEN = 20  # how many ARNs an answer names at most
 CALLS = 1000  # how many of the last calls are kept
 

@@ -118,6 +118,7 @@ _ALL = (
     ),
     Kind(
         "FeatureGroup",
+        missing="Resource Not Found: Amazon SageMaker can't find a FeatureGroup with name {name}",
         exists="Resource Already Exists: FeatureGroup with name {name} already exists. Choose a different name.",
     ),
     Kind(
@@ -130,6 +131,13 @@ _ALL = (
         exists="Pipeline names must be unique within an AWS account and region. Pipeline with name ({name}) already exists.",
     ),
     Kind("MonitoringSchedule"),
+    # Athena's; no kind of SageMaker's, but one that is waited for in the same way.
+    Kind(
+        "QueryExecution",
+        key=("QueryExecutionId",),
+        missing="QueryExecution {name} was not found",
+        codes={"missing": "InvalidRequestException"},
+    ),
     Kind("ModelCard", codes={"exists": "ConflictException"}),
     # Kinds that are only kept.
     Kind(

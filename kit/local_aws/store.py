@@ -38,6 +38,8 @@ MOVING = frozenset(
         "SystemUpdating",
         "Pending",
         "Executing",
+        "QUEUED",
+        "RUNNING",
     )
 )
 PAGE = 100  # what List answers at most when it is not told
@@ -60,6 +62,7 @@ class Store:
     def __init__(self) -> None:
         self._records: dict[Scope, dict[str, Record]] = {}
         self._tags: dict[str, dict[str, str]] = {}
+        self._tables: dict[Scope, dict[str, Record]] = {}
         self._versions: dict[str, int] = {}  # ARN -> version of its last change of status
         self._version = 0
         self._changed = threading.Condition(threading.RLock())
@@ -156,6 +159,10 @@ class Store:
         rows = [row for row in self.rows(ctx, kind) if _selected(row, params)]
         return page(shape, rows, params)
 
+    def table(self, ctx: Context, name: str) -> dict[str, Record]:
+        """Rows that are no resources, by their key: many, small, neither listed nor waited for. Use it under `lock`."""
+        return self._tables.setdefault((ctx.account, ctx.region, name), {})
+
     def tag(self, arn: str, tags: Iterable[Mapping[str, str]]) -> dict[str, str]:
         """Adds tags ([{Key, Value}]) to an ARN; returns all that it has."""
         with self.lock:
@@ -204,7 +211,7 @@ class Store:
                 for row in rows.values()
                 if not watched or row["_arn"] in watched
                 for name, value in row.items()
-                if name.endswith("Status")
+                if name.endswith("Status") and isinstance(value, str)
             )
 
     def wait(
@@ -253,6 +260,7 @@ def _agrees(row: Record, name: str, wanted: Any) -> bool:
     if name == "StatusEquals":
         return bool(_status(row) == wanted)
     held = row.get(name.removesuffix("Equals"))
+    held = held.get("Status") if isinstance(held, dict) else held  # {"Status": "Active"}
     return bool(held == wanted or (isinstance(held, str) and held.lower() == str(wanted).lower()))
 
 

@@ -168,7 +168,11 @@ def test_a_stored_kind_can_be_made_described_listed_changed_tagged_and_deleted(
             "ValidationException",
             f"ModelPackageGroup {ARN}model-package-group/nope does not exist.",
         ),
-        ("FeatureGroup", "ResourceNotFound", f"Requested resource not found: {ARN}feature-group/nope"),
+        (
+            "FeatureGroup",
+            "ResourceNotFound",
+            "Resource Not Found: Amazon SageMaker can't find a FeatureGroup with name Nope",
+        ),
         ("Experiment", "ResourceNotFound", "Experiment 'Nope' does not exist."),
     ],
 )
