@@ -323,9 +323,9 @@ def test_service_control_policies_hold_along_the_path_of_a_member_account(
         Name="guard", Description="", Type="SERVICE_CONTROL_POLICY", Content=text(deny("sqs:*"))
     )["Policy"]["PolicySummary"]["Id"]
     organizations.attach_policy(PolicyId=guard, TargetId=unit)
-    sts = client("sts").assume_role(RoleArn=f"arn:aws:iam::{member}:role/OrganizationAccountAccessRole", RoleSessionName="lab")[
-        "Credentials"
-    ]
+    sts = client("sts").assume_role(
+        RoleArn=f"arn:aws:iam::{member}:role/OrganizationAccountAccessRole", RoleSessionName="lab"
+    )["Credentials"]
     iam = boto3.client(
         "iam",
         endpoint_url=client("iam").meta.endpoint_url,
