@@ -1,0 +1,117 @@
+"""Which features earn their place: selection, then one group after the other, each judged on the same folds."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import judge
+import numpy as np
+import recipe
+import transformer
+from splits import BadInput, Seen
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The groups that stay, whether columns of noise go, and what was found."""
+
+    kept: tuple[str, ...]
+    select: bool
+    told: dict[str, Any]
+
+
+def judged(seen: Seen, schema: Mapping[str, Any], chosen: argparse.Namespace) -> Judged:
+    """Tries selection, then one group after the other on top of what has stayed so far; everything is fitted inside the folds."""
+    classify = schema["problem"] == "classification"
+    rule, made = judge.folds(seen.ids, seen.times, seen.y, chosen.folds, classify=classify, seed=chosen.seed)
+    if len(made) < judge.LEAST:
+        raise BadInput(
+            f"{len(seen.y):,} rows of train make only {len(made)} folds in which both sides have different answers.",
+            "Bring more rows, or more of the rare answer; or take fewer --folds.",
+        )
+    measured = _measure(seen, made, schema, chosen)
+    base = now = measured([], select=False)
+    steps, kept = [], list[str]()
+    change = measured([], select=True)
+    _, told = seen.fit(schema, [], select=True, seed=chosen.seed)
+    step, select = _step("noise out", "selection", now, change, made, -chosen.least_gain, "")
+    steps.append({**step, "columns": [one["column"] for one in told if not one["says"]]})
+    now = change if select else now
+    for name in chosen.groups:
+        kind, _, lacking = recipe.GROUPS[name]
+        fitted, _ = seen.fit(schema, [name], select=select, seed=chosen.seed)
+        columns = [s["name"] for s in fitted["features"] if s["group"] == name]
+        if not columns:
+            steps.append(
+                {"step": name, "kind": kind, "columns": [], "kept": False, "why": f"not tried: {lacking}"}
+            )
+            continue
+        change = measured([*kept, name], select=select)
+        step, stays = _step(name, kind, now, change, made, chosen.least_gain, "gain")
+        steps.append({**step, "columns": columns})
+        if stays:
+            kept, now = [*kept, name], change
+    mean, low, high = judge.interval(np.subtract(now, base).tolist(), made)
+    return Judged(
+        tuple(kept),
+        select,
+        {
+            "measure": "AUC" if classify else "R²",
+            "model": chosen.model,
+            "folds": {"rule": rule, "rows": [[len(f.fitted), len(f.held)] for f in made]},
+            "least_gain": chosen.least_gain,
+            "base": base,
+            "steps": steps,
+            "end": now,
+            "total": {"mean": mean, "low": low, "high": high},
+        },
+    )
+
+
+def _measure(
+    seen: Seen, made: Sequence[judge.Fold], schema: Mapping[str, Any], chosen: argparse.Namespace
+) -> Callable[..., list[float]]:
+    """The function that gives a set of groups its score in each fold."""
+
+    def measured(groups: Sequence[str], *, select: bool) -> list[float]:
+        scores = []
+        for fold in made:
+            fitted, held = seen.part(fold.fitted), seen.part(fold.held)
+            learned, _ = fitted.fit(schema, groups, select=select, seed=chosen.seed)
+            x = [
+                judge.matrix(
+                    transformer.apply(part.table, learned),
+                    learned["features"],
+                    onehot=chosen.model == "linear",
+                )
+                for part in (fitted, held)
+            ]
+            kind = f"{schema['problem']} {chosen.model}"
+            scores.append(judge.score(x[0], x[1], fitted.y, fitted.weight, held.y, kind))
+        return scores
+
+    return measured
+
+
+def _step(
+    name: str,
+    kind: str,
+    now: Sequence[float],
+    change: Sequence[float],
+    made: Sequence[judge.Fold],
+    least: float,
+    must: str,
+) -> tuple[dict[str, Any], bool]:
+    """What a change brings in each fold, and whether it stays: a group must gain for sure, a selection may only cost little."""
+    differences = np.subtract(change, now).tolist()
+    mean, low, high = judge.interval(differences, made)
+    stays = mean >= least and (low > 0 or not must)
+    if must:
+        why = "earns its place" if stays else "gains too little, or not for sure"
+    else:
+        why = "costs nothing to speak of" if stays else "without them the model is worse"
+    told = {"step": name, "kind": kind, "columns": [], "differences": differences}
+    return {**told, "mean": mean, "low": low, "high": high, "kept": stays, "why": why}, stays
