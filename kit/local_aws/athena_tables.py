@@ -227,11 +227,15 @@ class Catalogue:
 
     def fetch(self, tables: Iterable[Table]) -> None:
         """Has copies of all the tables' objects on disk."""
-        items = [item for table in tables for item, _ in table.objects]
-        try:
-            objects_of(self._ctx.app).fetch(self._aws, self._ctx.region, items)
-        except ClientError as error:
-            raise QueryError(f"HIVE_CANNOT_OPEN_SPLIT: Error opening Hive split: {error}", 1001) from None
+        for table in tables:
+            try:
+                held = [item for item, _ in table.objects]
+                objects_of(self._ctx.app).fetch(self._aws, self._ctx.region, held)
+            except ClientError as error:
+                if error.response["Error"]["Code"] in ("AccessDenied", "403"):
+                    location = table.definition["StorageDescriptor"]["Location"]
+                    raise QueryError(f"Permission denied on S3 path: {location}") from None
+                raise QueryError(f"HIVE_CANNOT_OPEN_SPLIT: Error opening Hive split: {error}", 1001) from None
 
     def repair(self, database: str, name: str) -> list[str]:
         """Adds the partitions that lie in S3 as name=value folders and Glue does not know; what Athena says of it."""

@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,9 +76,15 @@ class Objects:
         fresh.replace(path)
         self._count(item.size)
 
-    def fetch(self, aws: Clients, region: str, items: Iterable[Item]) -> None:
-        """Has a copy of every one of them. Raises ClientError for an object that is gone, OSError for a full disk."""
+    def fetch(self, aws: Clients, region: str, items: Sequence[Item]) -> None:
+        """Has a copy of every object of a table. Raises ClientError for one that is gone or may not be read, OSError for a full disk.
+
+        Who may read is asked for each object that is fetched; where there are copies of all, for the first one.
+        """
         wanted = [item for item in items if not self.path(item).exists()]
+
+        if items and not wanted:
+            aws.client("s3", region).head_object(Bucket=items[0].bucket, Key=items[0].key)
 
         def one(item: Item) -> None:
             path = self.path(item)

@@ -121,6 +121,13 @@ class Delivery:
         self.changed = threading.Condition()
         self.running = False
         self.stream: Any = None
+        self.roles: dict[str, Execution] = {}
+
+    def role(self, arn: str) -> Execution:
+        """The role that writes to S3. Raises ClientError if it cannot be assumed."""
+        if arn not in self.roles:
+            self.roles[arn] = Execution(self.ctx.app, self.ctx.region, arn, "AWSFirehoseToS3")
+        return self.roles[arn]
 
     def settings(self) -> tuple[Any, dict[str, Any]]:
         """moto's stream (the last one that was, if it was deleted), and its S3 destination."""
@@ -210,9 +217,10 @@ class Delivery:
         key = object_key(self.name, stream.version_id, config, first)
         kms = config.get("EncryptionConfiguration", {}).get("KMSEncryptionConfig", {}).get("AWSKMSKeyARN")
         options = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms} if kms else {}
-        role = Execution(self.ctx.app, self.ctx.region, config["RoleARN"], "AWSFirehoseToS3")
         bucket = config["BucketARN"].rpartition(":")[2]
-        role.client("s3", self.ctx.region).put_object(Bucket=bucket, Key=key, Body=body, **options)
+        self.role(config["RoleARN"]).client("s3", self.ctx.region).put_object(
+            Bucket=bucket, Key=key, Body=body, **options
+        )
         self.ctx.app.changed()
 
     def _tell(self, stream: Any, config: Mapping[str, Any], error: ClientError) -> None:

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from accounts import account, app  # noqa: F401 - fixtures of the tests of rights and of detective controls
 from boto3.session import Session
 from botocore.config import Config
+from feature_groups import make_group, online_group  # noqa: F401 - fixtures of the tests of Feature Store
 from lab import either, lab, labs  # noqa: F401 - fixtures of the tests of jobs and endpoints
+from querying import athena, people  # noqa: F401 - fixtures of the tests of Athena
 
 from kit.local_aws import client as local_client
 from kit.local_aws import process

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 from lab import BUCKET, Lab
+from querying import Athena
 
 from kit.local_aws import client
 from kit.local_aws.streams import evaluated, object_key
@@ -255,8 +256,6 @@ def test_a_deleted_delivery_stream_delivers_what_had_come_and_no_more(flow: Flow
 
 
 def test_what_was_delivered_is_queried_with_athena(flow: Flow) -> None:
-    from test_athena import Athena
-
     with flow.lab.current():
         athena = Athena(flow.lab)
         flow.deliver(flow.stream())
