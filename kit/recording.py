@@ -195,10 +195,66 @@ class Runbook:
         self._record("noted", text=text)
         self._refresh()
 
+    def open_card(
+        self,
+        key: str,
+        title: str,
+        *,
+        criteria: Iterable[str],
+        role: str,
+        minutes: int = 60,
+        size: str = "",
+        day: int | None = None,
+        workstream: str = "",
+    ) -> str:
+        """Put work that this runbook found on the board: a card of its own, the same one for the same `key`.
+
+        Args:
+            key: a word that names the work within this runbook: "retention" makes card D5-retention.
+            title: what is to be done.
+            criteria: when it counts as done, one line each.
+            role: who should own it, such as "data engineer".
+            minutes: how long it should take.
+            size: a word or story points, as the team counts.
+            day: the day of the event it is meant for; without it, this runbook's.
+            workstream: whose it is; without it, this runbook's.
+
+        Returns:
+            The card's id.
+        """
+        lane = self.plan.lane(workstream or self.card.workstream).id
+        id = self._card_id(key)
+        facts = {"title": title, "criteria": list(criteria), "role": role, "size": size, "minutes": minutes}
+        self._record(
+            "added",
+            about=id,
+            id=id,
+            day=day or self.card.day,
+            workstream=lane,
+            source=self.card.id,
+            **facts,
+        )
+        self._refresh()
+        return id
+
+    def close_card(self, key: str, evidence: str) -> None:
+        """Say that work which a runbook put on the board is done; `evidence` tells what shows it."""
+        if not evidence.strip():
+            raise RunbookError(
+                f"Closing {self._card_id(key)} needs evidence.", "Say what was seen, and where."
+            )
+        for type in ("review", "accepted"):
+            self._record(type, about=self._card_id(key), evidence=evidence.strip())
+        self._refresh()
+
+    def _card_id(self, key: str) -> str:
+        return f"{self.card.id}-{_slug(key)}"
+
     # Recording
 
-    def _record(self, type: str, **data: Any) -> None:
-        self._journal.append(type, self.card.id, target=self.aws.target, account=self.aws.account, **data)
+    def _record(self, type: str, *, about: str = "", **data: Any) -> None:
+        facts = {"target": self.aws.target, "account": self.aws.account}
+        self._journal.append(type, about or self.card.id, **facts, **data)
 
     def _refresh(self) -> None:
         board.refresh(self.plan, self._journal, self.home / "board", target=self.aws.target)

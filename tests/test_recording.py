@@ -107,6 +107,25 @@ def test_a_block_needs_a_reason(rb: recording.Runbook) -> None:
     assert state("A") == "Blocked"
 
 
+def test_work_that_a_runbook_finds_becomes_one_card_and_is_closed_by_evidence(rb: recording.Runbook) -> None:
+    for _ in range(2):
+        id = rb.open_card(
+            "Retention", "Set a retention rule", criteria=["a rule is there"], role="data engineer"
+        )
+    assert id == "A-retention"
+    found = board.fold(plan.load(), journal.here().snapshot())[id]
+    assert (found.state, found.source, found.criteria, found.role) == (
+        "To do",
+        "A",
+        ("a rule is there",),
+        "data engineer",
+    )
+    with pytest.raises(RunbookError, match="needs evidence"):
+        rb.close_card("retention", " ")
+    rb.close_card("retention", "GetBucketLifecycle shows the rule")
+    assert state(id) == "Done"
+
+
 def test_attachments_are_copied_into_the_event(rb: recording.Runbook, tmp_path: Path) -> None:
     (tmp_path / "a_report.html").write_text("x")
     rb.check("It holds", 1, 1)
