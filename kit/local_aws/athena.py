@@ -23,6 +23,7 @@ from kit.local_aws.askers import asker
 from kit.local_aws.athena_create import Creation
 from kit.local_aws.athena_sql import QueryError, Statement, reason, statement, translated
 from kit.local_aws.athena_tables import Catalogue
+from kit.local_aws.athena_types import check_comparisons
 from kit.local_aws.channels import InputError, check_bucket
 from kit.local_aws.front import action
 from kit.local_aws.objects import objects_of
@@ -216,6 +217,9 @@ def _asked(
     sql, reads = translated(tree, asked.text, database)
     offline_store.flush(ctx.app)
     tables = [catalogue.table(read) for read in {(read.database, read.name): read for read in reads}.values()]
+    mounted = [table.mounted(objects_of(ctx.app).path) for table in tables]
+    types = {(one["database"], one["name"]): dict(one["columns"] + one["partitions"]) for one in mounted}
+    check_comparisons(tree, types, database)
     scanned = sum(table.bytes() for table in tables)
     if record["_cutoff"] and scanned > record["_cutoff"]:
         raise QueryError("Bytes scanned limit was exceeded", 1000)
@@ -223,7 +227,7 @@ def _asked(
     objects = objects_of(ctx.app)
     job = {
         "sql": sql,
-        "tables": [table.mounted(objects.path) for table in tables],
+        "tables": mounted,
         "output": str(scratch / "result"),
         "scratch": str(scratch),
         "folders": [str(objects.folder), str(scratch)],

@@ -22,6 +22,8 @@ def test_a_partition_is_read_once_glue_knows_it(athena: Athena) -> None:
         ["01", "1"],
         ["02", "5"],
     ]
+    said = "TYPE_MISMATCH: line 1:34: Cannot apply operator: varchar = integer"
+    assert athena.why("SELECT count(*) FROM parts WHERE year = 2026") == said
     elsewhere = athena.put("elsewhere/x.parquet", parquet(v=[10], other=["y"]))
     added = f"PARTITION (year = '2027', month = '01') LOCATION '{elsewhere}'"
     athena.lines(f"ALTER TABLE parts ADD IF NOT EXISTS {added}")
