@@ -21,6 +21,7 @@ from kit.local_aws import authorization, client, events, guard, wire
 from kit.local_aws.asks import Place
 from kit.local_aws.callers import SERVICE_KEY, caller
 from kit.local_aws.gateway import Gateway, not_implemented
+from kit.local_aws.inside import Inside
 from kit.local_aws.protocol import AwsError, missing, now, shaped
 from kit.local_aws.store import Context, Store
 from kit.local_aws.trail import Seen, Trail
@@ -131,7 +132,7 @@ class App:
 
         with self._making:
             self._session = self._session or Session()
-            return self._session.client(
+            made = self._session.client(
                 service,
                 region,
                 endpoint_url=self.url,
@@ -139,6 +140,8 @@ class App:
                 aws_secret_access_key=keys["SecretAccessKey"],
                 aws_session_token=keys.get("SessionToken"),
             )
+        made._endpoint.http_session = Inside(self)
+        return made
 
     def backend(self, service: str, region: str = "aws") -> Any:
         """moto's state of a service ("iam"; global services have the region "aws")."""
