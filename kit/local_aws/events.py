@@ -22,8 +22,9 @@ DETAIL_BYTES = 200_000  # PutEvents takes 256 KB with everything around it
 
 
 def take_over() -> None:
-    """Has moto leave disabled rules alone, as EventBridge does."""
+    """Has moto leave disabled rules alone, and tell targets the account, as EventBridge does."""
     from moto.events.models import Rule
+    from moto.events.utils import EventTemplateParser
 
     send = Rule.send_to_targets
     if getattr(send, "asks_first", False):
@@ -35,6 +36,9 @@ def take_over() -> None:
 
     send_if_enabled.asks_first = True  # type: ignore[attr-defined]
     setattr(Rule, "send_to_targets", send_if_enabled)  # noqa: B010
+    template = EventTemplateParser.DEFAULT_EVENT_INPUT_TEMPLATE
+    template = template.replace('"time"', '"account": "<account>", "time"')
+    setattr(EventTemplateParser, "DEFAULT_EVENT_INPUT_TEMPLATE", template)  # noqa: B010
 
 
 def tell(

@@ -190,6 +190,16 @@ _ALL = (
         missing="Unable to describe Notebook Instance Lifecycle Config '{arn}'. (Details: Notebook Instance Lifecycle Config does not exist)",
         stored=True,
     ),
+    Kind(
+        "NotebookInstance",
+        defaults={
+            "NotebookInstanceStatus": "InService",
+            "DirectInternetAccess": "Enabled",
+            "RootAccess": "Enabled",
+        },
+        missing="RecordNotFound",
+        stored=True,
+    ),
     Kind("CodeRepository", missing='Cannot find CodeRepository: "{arn}"', stored=True),
     Kind("Experiment", missing="Experiment '{name}' does not exist.", stored=True),
     Kind(

@@ -73,10 +73,10 @@ class Store:
         facts = kind_of(kind)
         moment = now()
         record = {
+            **facts.defaults,
             **{k: v for k, v in params.items() if k != "Tags"},
             "CreationTime": moment,
             "LastModifiedTime": moment,
-            **facts.defaults,
             **facts.minted(),
             **extra,
         }

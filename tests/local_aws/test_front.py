@@ -121,8 +121,8 @@ def _post(url: str, target: str, body: bytes) -> tuple[int, dict[str, Any]]:
         ("cloudfront", "list_connection_groups", {}),  # rest-xml
         (
             "accessanalyzer",
-            "validate_policy",
-            {"policyDocument": "{}", "policyType": "IDENTITY_POLICY"},
+            "create_analyzer",
+            {"analyzerName": "eba", "type": "ACCOUNT"},
         ),  # no such service
         ("health", "describe_events", {}),
     ],

@@ -2,121 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
+from accounts import ACCOUNT, REGION, Account, allow, deny, refused, text
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from werkzeug.serving import make_server
-
-from kit.local_aws.front import App
-
-ACCOUNT, REGION = "123456789012", "us-east-1"
 
 
-class Lab:
-    """An account: its administrator's clients, and those of whom it makes."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.admin = boto3.Session("AKIAADMIN", "secret", region_name=REGION)
-
-    def client(self, service: str, session: boto3.Session | None = None) -> Any:
-        return (session or self.admin).client(service, endpoint_url=self.url)
-
-    def role(self, name: str, *statements: dict[str, Any], trusts: str = ACCOUNT, **more: Any) -> str:
-        trust = {"Effect": "Allow", "Principal": {"AWS": trusts}, "Action": "sts:AssumeRole"}
-        iam = self.client("iam")
-        made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=text(trust), **more)
-        iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=text(*statements))
-        return str(made["Role"]["Arn"])
-
-    def session(self, arn: str, by: boto3.Session | None = None, **more: Any) -> boto3.Session:
-        keys = self.client("sts", by).assume_role(RoleArn=arn, RoleSessionName="lab", **more)["Credentials"]
-        return boto3.Session(
-            keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], region_name=REGION
-        )
-
-    def user(self, name: str, *statements: dict[str, Any]) -> boto3.Session:
-        iam = self.client("iam")
-        iam.create_user(UserName=name)
-        iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=text(*statements))
-        keys = iam.create_access_key(UserName=name)["AccessKey"]
-        return boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], region_name=REGION)
-
-    def member(self) -> str:
-        """The number of a new account, in an organization that this one manages."""
-        organizations = self.client("organizations")
-        organizations.create_organization(FeatureSet="ALL")
-        made = organizations.create_account(AccountName="m", Email="m@example.com")
-        return str(made["CreateAccountStatus"]["AccountId"])
-
-    def opened(self, bucket: str = "eba") -> None:
-        """A bucket that may be made public."""
-        self.client("s3").delete_public_access_block(Bucket=bucket)
-
-
-def text(*statements: dict[str, Any]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
-
-
-def allow(action: Any = "*", resource: Any = "*", **more: Any) -> dict[str, Any]:
-    return {"Effect": "Allow", "Action": action, "Resource": resource, **more}
-
-
-def deny(action: Any = "*", resource: Any = "*", **more: Any) -> dict[str, Any]:
-    return {"Effect": "Deny", "Action": action, "Resource": resource, **more}
-
-
-def refused(call: Any, **params: Any) -> str:
-    """The message of the refusal, which must be one."""
-    with pytest.raises(ClientError) as caught:
-        call(**params)
-    error = caught.value.response["Error"]
-    assert error["Code"] in ("AccessDenied", "AccessDeniedException"), error
-    assert caught.value.response["ResponseMetadata"]["RetryAttempts"] == 0
-    return str(error["Message"])
-
-
-@pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    app = App(tmp_path_factory.mktemp("aws"), ACCOUNT)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    app.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield app
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-        app.stop()
-
-
-@pytest.fixture
-def lab(app: App) -> Lab:
-    """An account with nothing in it but a bucket."""
-    from moto.backends import get_backend
-
-    for service in ("iam", "sts", "s3", "kms", "organizations"):
-        get_backend(service).clear()
-    get_backend("s3").bucket_accounts.clear()
-    get_backend("organizations").master_accounts.clear()
-    lab = Lab(app.url)
-    lab.client("s3").create_bucket(Bucket="eba")
-    lab.client("s3").put_object(Bucket="eba", Key="a/1", Body=b"1")
-    return lab
-
-
-def test_a_session_may_do_what_its_role_may_and_no_more(lab: Lab) -> None:
-    arn = lab.role("reader", allow("s3:GetObject", "arn:aws:s3:::eba/a/*"))
-    s3 = lab.client("s3", lab.session(arn))
+def test_a_session_may_do_what_its_role_may_and_no_more(account: Account) -> None:
+    arn = account.role("reader", allow("s3:GetObject", "arn:aws:s3:::eba/a/*"))
+    s3 = account.client("s3", account.session(arn))
     assert s3.get_object(Bucket="eba", Key="a/1")["Body"].read() == b"1"
     said = refused(s3.put_object, Bucket="eba", Key="a/1", Body=b"2")
     assert (
@@ -124,26 +22,26 @@ def test_a_session_may_do_what_its_role_may_and_no_more(lab: Lab) -> None:
         in said
     )
     assert "because no identity-based policy allows the s3:PutObject action" in said
-    assert lab.client("s3").get_object(Bucket="eba", Key="a/1")["Body"].read() == b"1"
+    assert account.client("s3").get_object(Bucket="eba", Key="a/1")["Body"].read() == b"1"
     refused(s3.list_objects_v2, Bucket="eba")
-    refused(lab.client("iam", lab.session(arn)).create_user, UserName="eve")
-    identity = lab.client("sts", lab.session(arn)).get_caller_identity()
+    refused(account.client("iam", account.session(arn)).create_user, UserName="eve")
+    identity = account.client("sts", account.session(arn)).get_caller_identity()
     assert identity["Arn"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/reader/lab"
 
 
-def test_a_user_is_held_to_its_policies_and_the_administrator_to_none(lab: Lab) -> None:
-    ann = lab.user("ann", allow("s3:*", "arn:aws:s3:::eba/home/${aws:username}/*"), deny("s3:Delete*"))
-    s3 = lab.client("s3", ann)
+def test_a_user_is_held_to_its_policies_and_the_administrator_to_none(account: Account) -> None:
+    ann = account.user("ann", allow("s3:*", "arn:aws:s3:::eba/home/${aws:username}/*"), deny("s3:Delete*"))
+    s3 = account.client("s3", ann)
     s3.put_object(Bucket="eba", Key="home/ann/x", Body=b"")
     refused(s3.put_object, Bucket="eba", Key="home/bob/x", Body=b"")
     said = refused(s3.delete_object, Bucket="eba", Key="home/ann/x")
     assert said.endswith("with an explicit deny in an identity-based policy")
-    lab.client("s3").delete_object(Bucket="eba", Key="home/ann/x")
+    account.client("s3").delete_object(Bucket="eba", Key="home/ann/x")
 
 
-def test_a_bucket_policy_counts_for_and_against(lab: Lab) -> None:
-    arn = lab.role("reader", allow("s3:GetObject", "arn:aws:s3:::eba/*"))
-    lab.client("s3").put_bucket_policy(
+def test_a_bucket_policy_counts_for_and_against(account: Account) -> None:
+    arn = account.role("reader", allow("s3:GetObject", "arn:aws:s3:::eba/*"))
+    account.client("s3").put_bucket_policy(
         Bucket="eba",
         Policy=text(
             {"Effect": "Allow", "Principal": {"AWS": arn}, "Action": "s3:PutObject", "Resource": "arn:aws:s3:::eba/in/*"},
@@ -152,7 +50,7 @@ def test_a_bucket_policy_counts_for_and_against(lab: Lab) -> None:
              "Condition": {"StringNotEquals": {"s3:x-amz-server-side-encryption": "aws:kms"}}},
         ),
     )  # fmt: skip
-    s3 = lab.client("s3", lab.session(arn))
+    s3 = account.client("s3", account.session(arn))
     s3.put_object(Bucket="eba", Key="in/x", Body=b"", ServerSideEncryption="aws:kms")
     assert "explicit deny in a resource-based policy" in refused(
         s3.put_object, Bucket="eba", Key="in/x", Body=b""
@@ -160,32 +58,34 @@ def test_a_bucket_policy_counts_for_and_against(lab: Lab) -> None:
     assert "explicit deny in a resource-based policy" in refused(s3.get_object, Bucket="eba", Key="a/1")
 
 
-def test_a_role_is_assumed_only_by_whom_it_trusts_and_who_may(lab: Lab) -> None:
-    ann = lab.user("ann", allow("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/open"))
-    opened, closed = lab.role("open", allow()), lab.role("closed", allow(), trusts="444455556666")
-    assert lab.session(opened, ann)
-    refused(lab.client("sts", ann).assume_role, RoleArn=closed, RoleSessionName="me")
-    bob = lab.user("bob", allow("s3:*"))
+def test_a_role_is_assumed_only_by_whom_it_trusts_and_who_may(account: Account) -> None:
+    ann = account.user("ann", allow("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/open"))
+    opened, closed = account.role("open", allow()), account.role("closed", allow(), trusts="444455556666")
+    assert account.session(opened, ann)
+    refused(account.client("sts", ann).assume_role, RoleArn=closed, RoleSessionName="me")
+    bob = account.user("bob", allow("s3:*"))
     assert "no identity-based policy" in refused(
-        lab.client("sts", bob).assume_role, RoleArn=opened, RoleSessionName="me"
+        account.client("sts", bob).assume_role, RoleArn=opened, RoleSessionName="me"
     )
 
 
-def test_a_boundary_and_a_session_policy_limit_real_calls(lab: Lab) -> None:
-    limit = lab.client("iam").create_policy(PolicyName="limit", PolicyDocument=text(allow("s3:*")))["Policy"][
-        "Arn"
-    ]
-    arn = lab.role("builder", allow(), PermissionsBoundary=limit)
-    assert "no permissions boundary allows" in refused(lab.client("iam", lab.session(arn)).list_users)
-    narrow = lab.session(arn, Policy=text(allow("s3:ListBucket")))
-    lab.client("s3", narrow).list_objects_v2(Bucket="eba")
-    assert "no session policy allows" in refused(lab.client("s3", narrow).get_object, Bucket="eba", Key="a/1")
+def test_a_boundary_and_a_session_policy_limit_real_calls(account: Account) -> None:
+    limit = account.client("iam").create_policy(PolicyName="limit", PolicyDocument=text(allow("s3:*")))[
+        "Policy"
+    ]["Arn"]
+    arn = account.role("builder", allow(), PermissionsBoundary=limit)
+    assert "no permissions boundary allows" in refused(account.client("iam", account.session(arn)).list_users)
+    narrow = account.session(arn, Policy=text(allow("s3:ListBucket")))
+    account.client("s3", narrow).list_objects_v2(Bucket="eba")
+    assert "no session policy allows" in refused(
+        account.client("s3", narrow).get_object, Bucket="eba", Key="a/1"
+    )
 
 
-def test_a_job_is_refused_on_its_instance_type_its_network_and_its_role(lab: Lab) -> None:
+def test_a_job_is_refused_on_its_instance_type_its_network_and_its_role(account: Account) -> None:
     execution = f"arn:aws:iam::{ACCOUNT}:role/EbaExecution"
     passing = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
-    arn = lab.role(
+    arn = account.role(
         "scientist",
         allow(["sagemaker:*"]),
         allow("iam:PassRole", execution, Condition=passing),
@@ -195,7 +95,7 @@ def test_a_job_is_refused_on_its_instance_type_its_network_and_its_role(lab: Lab
         ),
         deny("sagemaker:CreateTrainingJob", Condition={"Null": {"sagemaker:VpcSubnets": "true"}}),
     )
-    sagemaker = lab.client("sagemaker", lab.session(arn))
+    sagemaker = account.client("sagemaker", account.session(arn))
 
     def train(instance: str = "ml.m5.large", role: str = execution, **more: Any) -> str:
         return refused(
@@ -217,13 +117,13 @@ def test_a_job_is_refused_on_its_instance_type_its_network_and_its_role(lab: Lab
     )
 
 
-def test_a_key_is_known_by_its_alias_and_its_policy_must_let_in(lab: Lab) -> None:
-    kms = lab.client("kms")
+def test_a_key_is_known_by_its_alias_and_its_policy_must_let_in(account: Account) -> None:
+    kms = account.client("kms")
     key = kms.create_key()["KeyMetadata"]["KeyId"]
     kms.create_alias(AliasName="alias/eba", TargetKeyId=key)
     named = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/eba"}}
-    mine = lab.client("kms", lab.session(lab.role("user", allow("kms:Encrypt", Condition=named))))
-    other = lab.client("kms", lab.session(lab.role("other", allow("kms:Decrypt"))))
+    mine = account.client("kms", account.session(account.role("user", allow("kms:Encrypt", Condition=named))))
+    other = account.client("kms", account.session(account.role("other", allow("kms:Decrypt"))))
     mine.encrypt(KeyId=key, Plaintext=b"x")
     mine.encrypt(KeyId="alias/eba", Plaintext=b"x")
     refused(other.encrypt, KeyId=key, Plaintext=b"x")
@@ -237,43 +137,43 @@ def test_a_key_is_known_by_its_alias_and_its_policy_must_let_in(lab: Lab) -> Non
     refused(mine.encrypt, KeyId=key, Plaintext=b"x")
 
 
-def test_a_service_control_policy_stops_the_administrator_of_a_member_account(lab: Lab) -> None:
-    member = lab.member()
-    organizations = lab.client("organizations")
+def test_a_service_control_policy_stops_the_administrator_of_a_member_account(account: Account) -> None:
+    member = account.member()
+    organizations = account.client("organizations")
     root = organizations.list_roots()["Roots"][0]["Id"]
-    inside = lab.session(f"arn:aws:iam::{member}:role/OrganizationAccountAccessRole")
-    lab.client("s3", inside).create_bucket(Bucket="member")
+    inside = account.session(f"arn:aws:iam::{member}:role/OrganizationAccountAccessRole")
+    account.client("s3", inside).create_bucket(Bucket="member")
     organizations.enable_policy_type(RootId=root, PolicyType="SERVICE_CONTROL_POLICY")
     guard = organizations.create_policy(
         Name="g", Description="", Type="SERVICE_CONTROL_POLICY", Content=text(deny("s3:DeleteBucket"))
     )["Policy"]["PolicySummary"]["Id"]
     organizations.attach_policy(PolicyId=guard, TargetId=member)
-    said = refused(lab.client("s3", inside).delete_bucket, Bucket="member")
+    said = refused(account.client("s3", inside).delete_bucket, Bucket="member")
     assert "explicit deny in a service control policy" in said
 
 
-def test_another_accounts_bucket_needs_both_sides(lab: Lab) -> None:
-    other_account = lab.member()
-    other = lab.session(f"arn:aws:iam::{other_account}:role/OrganizationAccountAccessRole")
-    s3 = lab.client("s3", other)
+def test_another_accounts_bucket_needs_both_sides(account: Account) -> None:
+    other_account = account.member()
+    other = account.session(f"arn:aws:iam::{other_account}:role/OrganizationAccountAccessRole")
+    s3 = account.client("s3", other)
     assert "no resource-based policy allows" in refused(s3.get_object, Bucket="eba", Key="a/1")
     share = {"Effect": "Allow", "Principal": {"AWS": other_account}, "Action": "s3:GetObject", "Resource": "arn:aws:s3:::eba/*"}  # fmt: skip
-    lab.client("s3").put_bucket_policy(Bucket="eba", Policy=text(share))
+    account.client("s3").put_bucket_policy(Bucket="eba", Policy=text(share))
     assert s3.get_object(Bucket="eba", Key="a/1")["Body"].read() == b"1"
 
 
-def test_an_invalid_request_is_not_let_through_unseen(lab: Lab) -> None:
-    session = lab.session(lab.role("nobody", allow("sqs:*")))
-    iam = session.client("iam", endpoint_url=lab.url, config=Config(parameter_validation=False))
+def test_an_invalid_request_is_not_let_through_unseen(account: Account) -> None:
+    session = account.session(account.role("nobody", allow("sqs:*")))
+    iam = session.client("iam", endpoint_url=account.url, config=Config(parameter_validation=False))
     refused(iam.create_user, UserName="*" * 100)
 
 
-def test_a_request_that_came_in_the_clear_is_told_apart(lab: Lab) -> None:
-    arn = lab.role("reader", allow("s3:*"))
+def test_a_request_that_came_in_the_clear_is_told_apart(account: Account) -> None:
+    arn = account.role("reader", allow("s3:*"))
     tls = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::eba/*",
            "Condition": {"Bool": {"aws:SecureTransport": "false"}}}  # fmt: skip
-    lab.client("s3").put_bucket_policy(Bucket="eba", Policy=text(tls))
-    s3 = lab.client("s3", lab.session(arn))
+    account.client("s3").put_bucket_policy(Bucket="eba", Policy=text(tls))
+    s3 = account.client("s3", account.session(arn))
     s3.get_object(Bucket="eba", Key="a/1")
 
     def in_the_clear(request: Any, **_: Any) -> None:
@@ -283,9 +183,9 @@ def test_a_request_that_came_in_the_clear_is_told_apart(lab: Lab) -> None:
     assert "explicit deny in a resource-based policy" in refused(s3.get_object, Bucket="eba", Key="a/1")
 
 
-def test_conditions_of_a_bucket_policy_hold_for_the_administrator_and_for_anyone(lab: Lab) -> None:
+def test_conditions_of_a_bucket_policy_hold_for_the_administrator_and_for_anyone(account: Account) -> None:
     """moto's own reading of a bucket policy leaves its conditions out: see guard.take_over."""
-    s3 = lab.client("s3")
+    s3 = account.client("s3")
     tls = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::eba/*",
            "Condition": {"Bool": {"aws:SecureTransport": "false"}}}  # fmt: skip
     public = {
@@ -294,13 +194,13 @@ def test_conditions_of_a_bucket_policy_hold_for_the_administrator_and_for_anyone
         "Action": "s3:GetObject",
         "Resource": "arn:aws:s3:::eba/public/*",
     }
-    lab.opened()
+    account.opened()
     s3.put_bucket_policy(Bucket="eba", Policy=text(tls, public))
     for key in ("public/x", "private/x"):
         s3.put_object(Bucket="eba", Key=key, Body=b"1")
         assert s3.get_object(Bucket="eba", Key=key)["Body"].read() == b"1"
     anyone = boto3.Session(region_name=REGION).client(
-        "s3", endpoint_url=lab.url, config=Config(signature_version=UNSIGNED)
+        "s3", endpoint_url=account.url, config=Config(signature_version=UNSIGNED)
     )
     assert anyone.get_object(Bucket="eba", Key="public/x")["Body"].read() == b"1"
     with pytest.raises(ClientError, match="AccessDenied"):
@@ -314,13 +214,13 @@ def everybody(action: str = "s3:GetObject") -> str:
     return text({"Effect": "Allow", "Principal": "*", "Action": action, "Resource": "arn:aws:s3:::eba/*"})
 
 
-def anyone(lab: Lab) -> Any:
+def anyone(account: Account) -> Any:
     unsigned = Config(signature_version=UNSIGNED)
-    return boto3.Session(region_name=REGION).client("s3", endpoint_url=lab.url, config=unsigned)
+    return boto3.Session(region_name=REGION).client("s3", endpoint_url=account.url, config=unsigned)
 
 
-def test_a_new_bucket_is_private_and_stays_so(lab: Lab) -> None:
-    s3 = lab.client("s3")
+def test_a_new_bucket_is_private_and_stays_so(account: Account) -> None:
+    s3 = account.client("s3")
     settings = s3.get_public_access_block(Bucket="eba")["PublicAccessBlockConfiguration"]
     assert set(settings.values()) == {True}
     assert len(settings) == 4
@@ -331,29 +231,31 @@ def test_a_new_bucket_is_private_and_stays_so(lab: Lab) -> None:
     assert "BlockPublicPolicy" in refused(s3.put_bucket_policy, Bucket="eba", Policy=everybody())
     assert "BlockPublicAcls" in refused(s3.put_object, Bucket="eba", Key="x", Body=b"", ACL="public-read")
     assert "BlockPublicAcls" in refused(s3.put_bucket_acl, Bucket="eba", ACL="public-read")
-    assert refused(anyone(lab).get_object, Bucket="eba", Key="a/1") == "Access Denied"
-    assert refused(anyone(lab).put_object, Bucket="eba", Key="new", Body=b"") == "Access Denied"
-    assert refused(anyone(lab).list_objects_v2, Bucket="eba") == "Access Denied"
+    assert refused(anyone(account).get_object, Bucket="eba", Key="a/1") == "Access Denied"
+    assert refused(anyone(account).put_object, Bucket="eba", Key="new", Body=b"") == "Access Denied"
+    assert refused(anyone(account).list_objects_v2, Bucket="eba") == "Access Denied"
 
 
-def test_a_bucket_that_was_opened_is_public_until_a_setting_closes_it(lab: Lab) -> None:
-    s3 = lab.client("s3")
-    lab.opened()
+def test_a_bucket_that_was_opened_is_public_until_a_setting_closes_it(account: Account) -> None:
+    s3 = account.client("s3")
+    account.opened()
     s3.put_bucket_policy(Bucket="eba", Policy=everybody())
     assert s3.get_bucket_policy_status(Bucket="eba")["PolicyStatus"]["IsPublic"] is True
-    assert anyone(lab).get_object(Bucket="eba", Key="a/1")["Body"].read() == b"1"
+    assert anyone(account).get_object(Bucket="eba", Key="a/1")["Body"].read() == b"1"
     restrict = {"BlockPublicAcls": False, "IgnorePublicAcls": False, "BlockPublicPolicy": False, "RestrictPublicBuckets": True}  # fmt: skip
     s3.put_public_access_block(Bucket="eba", PublicAccessBlockConfiguration=restrict)
-    assert refused(anyone(lab).get_object, Bucket="eba", Key="a/1") == "Access Denied"
-    arn = lab.role("reader", allow("s3:GetObject"))
-    assert lab.client("s3", lab.session(arn)).get_object(Bucket="eba", Key="a/1")["Body"].read() == b"1"
-    other = lab.session(f"arn:aws:iam::{lab.member()}:role/OrganizationAccountAccessRole")
-    assert "RestrictPublicBuckets" in refused(lab.client("s3", other).get_object, Bucket="eba", Key="a/1")
+    assert refused(anyone(account).get_object, Bucket="eba", Key="a/1") == "Access Denied"
+    arn = account.role("reader", allow("s3:GetObject"))
+    assert (
+        account.client("s3", account.session(arn)).get_object(Bucket="eba", Key="a/1")["Body"].read() == b"1"
+    )
+    other = account.session(f"arn:aws:iam::{account.member()}:role/OrganizationAccountAccessRole")
+    assert "RestrictPublicBuckets" in refused(account.client("s3", other).get_object, Bucket="eba", Key="a/1")
 
 
-def test_the_settings_of_the_account_hold_for_every_bucket(lab: Lab) -> None:
-    lab.opened()
-    control = lab.client("s3control")
+def test_the_settings_of_the_account_hold_for_every_bucket(account: Account) -> None:
+    account.opened()
+    control = account.client("s3control")
 
     def here(request: Any, **_: Any) -> None:  # client.install sends it so in a runbook
         request.url = request.url.replace(f"//{ACCOUNT}.", "//")
@@ -364,16 +266,16 @@ def test_the_settings_of_the_account_hold_for_every_bucket(lab: Lab) -> None:
     )
     control.put_public_access_block(AccountId=ACCOUNT, PublicAccessBlockConfiguration=all_on)
     try:
-        said = refused(lab.client("s3").put_bucket_policy, Bucket="eba", Policy=everybody())
+        said = refused(account.client("s3").put_bucket_policy, Bucket="eba", Policy=everybody())
         assert "BlockPublicPolicy" in said
     finally:
         control.delete_public_access_block(AccountId=ACCOUNT)
-    lab.client("s3").put_bucket_policy(Bucket="eba", Policy=everybody())
+    account.client("s3").put_bucket_policy(Bucket="eba", Policy=everybody())
 
 
-def test_acls_count_only_where_the_bucket_has_them(lab: Lab) -> None:
-    s3 = lab.client("s3")
-    lab.opened()
+def test_acls_count_only_where_the_bucket_has_them(account: Account) -> None:
+    s3 = account.client("s3")
+    account.opened()
     with pytest.raises(ClientError, match="AccessControlListNotSupported"):
         s3.put_object(Bucket="eba", Key="x", Body=b"x", ACL="public-read")
     s3.put_object(Bucket="eba", Key="mine", Body=b"x", ACL="bucket-owner-full-control")
@@ -381,22 +283,22 @@ def test_acls_count_only_where_the_bucket_has_them(lab: Lab) -> None:
         Bucket="eba", OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
     )
     s3.put_object(Bucket="eba", Key="x", Body=b"x", ACL="public-read")
-    assert anyone(lab).get_object(Bucket="eba", Key="x")["Body"].read() == b"x"
-    refused(anyone(lab).get_object, Bucket="eba", Key="a/1")
+    assert anyone(account).get_object(Bucket="eba", Key="x")["Body"].read() == b"x"
+    refused(anyone(account).get_object, Bucket="eba", Key="a/1")
     ignore = {"BlockPublicAcls": False, "IgnorePublicAcls": True, "BlockPublicPolicy": False, "RestrictPublicBuckets": False}  # fmt: skip
     s3.put_public_access_block(Bucket="eba", PublicAccessBlockConfiguration=ignore)
-    refused(anyone(lab).get_object, Bucket="eba", Key="x")
+    refused(anyone(account).get_object, Bucket="eba", Key="x")
 
 
-def test_a_presigned_url_is_its_signers_request(lab: Lab) -> None:
+def test_a_presigned_url_is_its_signers_request(account: Account) -> None:
     import urllib.error
     import urllib.request
 
-    may, may_not = lab.user("may", allow("s3:GetObject")), lab.user("maynot", allow("s3:ListBucket"))
+    may, may_not = account.user("may", allow("s3:GetObject")), account.user("maynot", allow("s3:ListBucket"))
     for version in ("s3", "s3v4"):
         config = Config(signature_version=version)
         urls = [
-            session.client("s3", endpoint_url=lab.url, config=config).generate_presigned_url(
+            session.client("s3", endpoint_url=account.url, config=config).generate_presigned_url(
                 "get_object", Params={"Bucket": "eba", "Key": "a/1"}
             )
             for session in (may, may_not)
@@ -412,17 +314,17 @@ def test_a_presigned_url_is_its_signers_request(lab: Lab) -> None:
 # What conditions see
 
 
-def test_tags_of_principal_resource_and_request_are_conditions(lab: Lab) -> None:
+def test_tags_of_principal_resource_and_request_are_conditions(account: Account) -> None:
     same = {"StringEquals": {"aws:ResourceTag/team": "${aws:PrincipalTag/team}"}}
     tagged = {"StringEquals": {"aws:RequestTag/team": "${aws:PrincipalTag/team}"}}
-    arn = lab.role(
+    arn = account.role(
         "blue",
         allow("sagemaker:CreateModelPackageGroup", Condition=tagged),
         allow("sagemaker:AddTags", Condition=tagged),
         allow(["sagemaker:DescribeModelPackageGroup", "sagemaker:DeleteModelPackageGroup"], Condition=same),
         Tags=[{"Key": "team", "Value": "blue"}],
     )
-    admin, mine = lab.client("sagemaker"), lab.client("sagemaker", lab.session(arn))
+    admin, mine = account.client("sagemaker"), account.client("sagemaker", account.session(arn))
     for team in ("blue", "red"):
         admin.create_model_package_group(
             ModelPackageGroupName=f"eba-{team}", Tags=[{"Key": "team", "Value": team}]
@@ -437,63 +339,63 @@ def test_tags_of_principal_resource_and_request_are_conditions(lab: Lab) -> None
         admin.delete_model_package_group(ModelPackageGroupName=name)
 
 
-def test_tags_of_a_session_are_those_of_the_principal_and_pass_on_if_told(lab: Lab) -> None:
+def test_tags_of_a_session_are_those_of_the_principal_and_pass_on_if_told(account: Account) -> None:
     allowed = allow("s3:GetObject", "arn:aws:s3:::eba/${aws:PrincipalTag/home}/*")
     assume = allow(["sts:AssumeRole", "sts:TagSession"])
     trust = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": ["sts:AssumeRole", "sts:TagSession"]}
-    iam = lab.client("iam")
-    arns = [lab.role(name, allowed, assume) for name in ("first", "second")]
+    iam = account.client("iam")
+    arns = [account.role(name, allowed, assume) for name in ("first", "second")]
     for name in ("first", "second"):
         iam.update_assume_role_policy(RoleName=name, PolicyDocument=text(trust))
     home = [{"Key": "home", "Value": "a"}]
-    plain = lab.session(arns[0])
-    refused(lab.client("s3", plain).get_object, Bucket="eba", Key="a/1")
-    session = lab.session(arns[0], Tags=home, TransitiveTagKeys=["home"])
-    assert lab.client("s3", session).get_object(Bucket="eba", Key="a/1")
-    chained = lab.session(arns[1], session)
-    assert lab.client("s3", chained).get_object(Bucket="eba", Key="a/1")
-    kept = lab.session(arns[1], lab.session(arns[0], Tags=home))
-    refused(lab.client("s3", kept).get_object, Bucket="eba", Key="a/1")
+    plain = account.session(arns[0])
+    refused(account.client("s3", plain).get_object, Bucket="eba", Key="a/1")
+    session = account.session(arns[0], Tags=home, TransitiveTagKeys=["home"])
+    assert account.client("s3", session).get_object(Bucket="eba", Key="a/1")
+    chained = account.session(arns[1], session)
+    assert account.client("s3", chained).get_object(Bucket="eba", Key="a/1")
+    kept = account.session(arns[1], account.session(arns[0], Tags=home))
+    refused(account.client("s3", kept).get_object, Bucket="eba", Key="a/1")
 
 
-def test_a_session_is_as_long_as_the_role_allows(lab: Lab) -> None:
-    arn = lab.role("short", allow(), MaxSessionDuration=7200)
-    lab.session(arn, DurationSeconds=7200)
-    sts = lab.client("sts")
+def test_a_session_is_as_long_as_the_role_allows(account: Account) -> None:
+    arn = account.role("short", allow(), MaxSessionDuration=7200)
+    account.session(arn, DurationSeconds=7200)
+    sts = account.client("sts")
     with pytest.raises(ClientError, match="exceeds the MaxSessionDuration"):
         sts.assume_role(RoleArn=arn, RoleSessionName="lab", DurationSeconds=7201)
-    chained = lab.client("sts", lab.session(arn))
+    chained = account.client("sts", account.session(arn))
     with pytest.raises(ClientError, match="role chaining"):
         chained.assume_role(RoleArn=arn, RoleSessionName="lab", DurationSeconds=3601)
     refused(sts.assume_role, RoleArn=f"arn:aws:iam::{ACCOUNT}:role/gone", RoleSessionName="lab")
 
 
-def test_a_boundary_limits_a_user(lab: Lab) -> None:
-    iam = lab.client("iam")
+def test_a_boundary_limits_a_user(account: Account) -> None:
+    iam = account.client("iam")
     arn = iam.create_policy(PolicyName="b", PolicyDocument=text(allow("s3:*")))["Policy"]["Arn"]
-    ann = lab.user("ann", allow())
-    lab.client("sns", ann).list_topics()
+    ann = account.user("ann", allow())
+    account.client("sns", ann).list_topics()
     iam.put_user_permissions_boundary(UserName="ann", PermissionsBoundary=arn)
     assert iam.get_user(UserName="ann")["User"]["PermissionsBoundary"]["PermissionsBoundaryArn"] == arn
     with pytest.raises(ClientError, match="no permissions boundary allows the sns:ListTopics action"):
-        lab.client("sns", ann).list_topics()
-    lab.client("s3", ann).list_buckets()
+        account.client("sns", ann).list_topics()
+    account.client("s3", ann).list_buckets()
     iam.delete_user_permissions_boundary(UserName="ann")
-    lab.client("sns", ann).list_topics()
+    account.client("sns", ann).list_topics()
     iam.create_user(UserName="bob", PermissionsBoundary=arn)
     assert iam.get_user(UserName="bob")["User"]["PermissionsBoundary"]["PermissionsBoundaryArn"] == arn
     with pytest.raises(ClientError, match="NoSuchEntity"):
         iam.put_user_permissions_boundary(UserName="bob", PermissionsBoundary=arn + "x")
 
 
-def test_an_object_with_a_key_takes_the_key_too(lab: Lab) -> None:
-    s3, kms = lab.client("s3"), lab.client("kms")
+def test_an_object_with_a_key_takes_the_key_too(account: Account) -> None:
+    s3, kms = account.client("s3"), account.client("kms")
     key = kms.create_key()["KeyMetadata"]["Arn"]
     rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}}
     s3.put_bucket_encryption(Bucket="eba", ServerSideEncryptionConfiguration={"Rules": [rule]})
     s3.put_object(Bucket="eba", Key="secret", Body=b"s")
     objects = allow("s3:*", "arn:aws:s3:::eba/*")
-    without = lab.client("s3", lab.session(lab.role("without", objects)))
+    without = account.client("s3", account.session(account.role("without", objects)))
     assert "kms:Decrypt" in refused(without.get_object, Bucket="eba", Key="secret")
     assert "kms:GenerateDataKey" in refused(without.put_object, Bucket="eba", Key="mine", Body=b"")
     assert (
@@ -501,28 +403,28 @@ def test_an_object_with_a_key_takes_the_key_too(lab: Lab) -> None:
     )  # written before the key was asked for
     via = {"StringEquals": {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}}
     using = allow(["kms:Decrypt", "kms:GenerateDataKey"], key, Condition=via)
-    within = lab.client("s3", lab.session(lab.role("within", objects, using)))
+    within = account.client("s3", account.session(account.role("within", objects, using)))
     within.put_object(Bucket="eba", Key="mine", Body=b"m")
     assert within.get_object(Bucket="eba", Key="secret")["Body"].read() == b"s"
 
 
-def test_a_region_that_is_not_allowed_is_refused(lab: Lab) -> None:
+def test_a_region_that_is_not_allowed_is_refused(account: Account) -> None:
     elsewhere = {"StringNotEquals": {"aws:RequestedRegion": REGION}}
-    session = lab.session(lab.role("here", allow(), deny(Condition=elsewhere)))
-    lab.client("sqs", session).list_queues()
-    far = session.client("sqs", endpoint_url=lab.url, region_name="eu-central-1")
+    session = account.session(account.role("here", allow(), deny(Condition=elsewhere)))
+    account.client("sqs", session).list_queues()
+    far = session.client("sqs", endpoint_url=account.url, region_name="eu-central-1")
     assert "explicit deny in an identity-based policy" in refused(far.list_queues)
 
 
-def test_each_service_refuses_in_its_own_form(lab: Lab) -> None:
-    session = lab.session(lab.role("nobody", allow("s3:ListAllMyBuckets")))
+def test_each_service_refuses_in_its_own_form(account: Account) -> None:
+    session = account.session(account.role("nobody", allow("s3:ListAllMyBuckets")))
     forms = {}
     for service, method in (
         ("ec2", "describe_vpcs"), ("iam", "list_users"), ("sns", "list_topics"), ("sqs", "list_queues"),
         ("kms", "list_keys"), ("lambda", "list_functions"), ("cloudwatch", "list_metrics"),
     ):  # fmt: skip
         with pytest.raises(ClientError) as caught:
-            getattr(lab.client(service, session), method)()
+            getattr(account.client(service, session), method)()
         told = caught.value.response
         forms[service] = told["Error"]["Code"], told["ResponseMetadata"]["HTTPStatusCode"]
         assert "is not authorized to perform" in told["Error"]["Message"]
@@ -537,10 +439,10 @@ def test_each_service_refuses_in_its_own_form(lab: Lab) -> None:
     }
 
 
-def test_a_named_stream_or_queue_is_asked_for_by_its_arn(lab: Lab) -> None:
+def test_a_named_stream_or_queue_is_asked_for_by_its_arn(account: Account) -> None:
     mine = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/eba-*"
-    session = lab.session(lab.role("streams", allow("kinesis:*", mine)))
-    kinesis = lab.client("kinesis", session)
+    session = account.session(account.role("streams", allow("kinesis:*", mine)))
+    kinesis = account.client("kinesis", session)
     kinesis.create_stream(StreamName="eba-events", ShardCount=1)
     refused(kinesis.create_stream, StreamName="other", ShardCount=1)
-    lab.client("kinesis").delete_stream(StreamName="eba-events")
+    account.client("kinesis").delete_stream(StreamName="eba-events")

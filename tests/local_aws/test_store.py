@@ -73,6 +73,15 @@ STORED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"NotebookInstanceLifecycleConfigName": "n"},
         {"OnStart": [{"Content": "ZWNobw=="}]},
     ),
+    "NotebookInstance": (
+        {
+            "NotebookInstanceName": "n",
+            "InstanceType": "ml.t3.medium",
+            "RoleArn": ROLE,
+            "DirectInternetAccess": "Disabled",
+        },
+        {"InstanceType": "ml.t3.large"},
+    ),
     "CodeRepository": (
         {"CodeRepositoryName": "r", "GitConfig": {"RepositoryUrl": "https://example.com/r.git"}},
         {"GitConfig": {"SecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:s"}},
