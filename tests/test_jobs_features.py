@@ -41,6 +41,7 @@ SPEND = plan.Data(
     missing={"*": ("unknown",)},
 )
 PARTS = ("train", "validation", "test")
+ROWS = 14_000
 
 
 class Made(NamedTuple):
@@ -88,7 +89,7 @@ def made(folder: Path, *more: str) -> Made:
 
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
-    return churn.generate(8000)
+    return churn.generate(ROWS)
 
 
 @pytest.fixture(scope="module")
@@ -152,11 +153,21 @@ def raw_rows(table: pd.DataFrame, part: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_planted_noise_goes_and_what_matters_stays(default: Made) -> None:
-    planted = churn.truths(8000)
+    planted = churn.truths(ROWS)
     assert set(planted.noise) <= set(default.out)
     used = {source for feature in default.dictionary for source in feature["sources"]}
     assert set(planted.matter) <= used
     assert default.steps["noise out"]["kept"]
+
+
+def test_with_few_rows_nothing_is_taken_for_noise_and_that_is_said(tmp_path: Path) -> None:
+    result = made(prepared(tmp_path / "data", churn.generate(1000), CHURN))
+    step = result.steps["noise out"]
+    assert not step["kept"]
+    assert step["low"] < -0.01
+    assert step["why"] == "it may cost too much: too few rows to be sure"
+    assert step["columns"]
+    assert not result.out
 
 
 def test_no_step_takes_noise_for_information_more_often_than_it_says() -> None:
@@ -465,7 +476,7 @@ def test_regression_is_judged_by_r2_and_drops_what_does_not_matter(
 ) -> None:
     result = made(prepared(tmp_path / "data", table, SPEND))
     assert result.report["measure"] == "R²"
-    assert set(churn.truths(8000).noise) <= set(result.out)
+    assert set(churn.truths(ROWS).noise) <= set(result.out)
     assert "monthly_charge" in {s for f in result.dictionary for s in f["sources"]}
 
 

@@ -13,6 +13,9 @@ import recipe
 import transformer
 from splits import BadInput, Seen
 
+SLACK = 10
+"""What a column of noise may cost at the lower end of the interval, in `least_gain`."""
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -37,7 +40,7 @@ def judged(seen: Seen, schema: Mapping[str, Any], chosen: argparse.Namespace) ->
     steps, kept = [], list[str]()
     change = measured([], select=True)
     _, told = seen.fit(schema, [], select=True, seed=chosen.seed)
-    step, select = _step("noise out", "selection", now, change, made, -chosen.least_gain, "")
+    step, select = _step("noise out", "selection", now, change, made, chosen.least_gain)
     steps.append({**step, "columns": [one["column"] for one in told if not one["says"]]})
     now = change if select else now
     for name in chosen.groups:
@@ -50,7 +53,7 @@ def judged(seen: Seen, schema: Mapping[str, Any], chosen: argparse.Namespace) ->
             )
             continue
         change = measured([*kept, name], select=select)
-        step, stays = _step(name, kind, now, change, made, chosen.least_gain, "gain")
+        step, stays = _step(name, kind, now, change, made, chosen.least_gain)
         steps.append({**step, "columns": columns})
         if stays:
             kept, now = [*kept, name], change
@@ -103,15 +106,21 @@ def _step(
     change: Sequence[float],
     made: Sequence[judge.Fold],
     least: float,
-    must: str,
 ) -> tuple[dict[str, Any], bool]:
-    """What a change brings in each fold, and whether it stays: a group must gain for sure, a selection may only cost little."""
+    """What a change brings in each fold, and whether it is done.
+
+    A group must gain, for sure: the interval is above 0. What goes as noise may cost `least`, and for sure no more than `SLACK`
+    times that: with few rows nobody can tell noise from a weak column, and nothing goes then.
+    """
     differences = np.subtract(change, now).tolist()
     mean, low, high = judge.interval(differences, made)
-    stays = mean >= least and (low > 0 or not must)
-    if must:
-        why = "earns its place" if stays else "gains too little, or not for sure"
+    if kind == "selection":
+        done = mean >= -least and low >= -SLACK * least
+        why = "costs nothing to speak of" if done else "it may cost too much: too few rows to be sure"
+        if mean < -least:
+            why = "without them the model is worse"
     else:
-        why = "costs nothing to speak of" if stays else "without them the model is worse"
+        done = mean >= least and low > 0
+        why = "earns its place" if done else "gains too little, or not for sure"
     told = {"step": name, "kind": kind, "columns": [], "differences": differences}
-    return {**told, "mean": mean, "low": low, "high": high, "kept": stays, "why": why}, stays
+    return {**told, "mean": mean, "low": low, "high": high, "kept": done, "why": why}, done
