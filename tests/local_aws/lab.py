@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -78,6 +79,8 @@ class Lab:
             for name, value in client.environment(self.server.url, self.server.account, REGION).items():
                 patch.setenv(name, value)
             client.install(self.server.url)
+            if sdk := sys.modules.get("sagemaker.core.utils.utils"):
+                sdk.SageMakerClient.reset()  # it keeps a client of the lab that this process talked to before
             yield self
 
     @cached_property
