@@ -59,7 +59,7 @@ def check(store: Store, call: Call, who: Caller | None, asks: tuple[Ask, ...], p
     held, context = _held(who), _surroundings(who, call.region, tls)
     keys = [key for ask in asks for key in resources.implied(ask, params, place)]
     for ask in (*asks, *keys):
-        known = resources.known(ask, store)
+        known = resources.known(resources.named(ask, params, place), store)
         decision = _decide(who, known, held, context)
         if decision.verdict != "allowed":
             raise _error(call, who, known.ask, next(_reasons(decision, known.ask.action)))

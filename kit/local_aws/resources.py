@@ -33,6 +33,7 @@ __all__ = [
 
 # AWS makes this role in every account of an organization; it may do what the organization lets it.
 MADE_BY_ORGANIZATIONS = "OrganizationAccountAccessRole"
+KEY_ID = 36  # bytes of a key's id
 AWS_MANAGED = ("alias/aws/", ":alias/aws/")  # keys that whoever may use the service may use
 
 
@@ -193,6 +194,19 @@ def _tagged(service: str, arn: str) -> Mapping[str, str]:
         return tagger.get_tag_dict_for_resource(arn) if tagger else {}
     except (KeyError, ValueError, ImportError):
         return {}
+
+
+def named(ask: Ask, params: Mapping[str, Any], place: Place) -> Ask:
+    """The ask about the key that a ciphertext was made with, where the request does not name it: moto writes it at the beginning."""
+    blob = params.get("CiphertextBlob")
+    if (
+        ask.resource != "*"
+        or not isinstance(blob, bytes)
+        or ask.action not in ("kms:Decrypt", "kms:ReEncrypt")
+    ):
+        return ask
+    key = blob[:KEY_ID].decode("ascii", "replace")
+    return Ask(ask.action, place.arn("kms", f"key/{key}"), ask.context)
 
 
 def implied(ask: Ask, params: Mapping[str, Any], place: Place) -> Iterator[Ask]:

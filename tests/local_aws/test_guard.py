@@ -125,7 +125,11 @@ def test_a_key_is_known_by_its_alias_and_its_policy_must_let_in(account: Account
     mine = account.client("kms", account.session(account.role("user", allow("kms:Encrypt", Condition=named))))
     other = account.client("kms", account.session(account.role("other", allow("kms:Decrypt"))))
     mine.encrypt(KeyId=key, Plaintext=b"x")
-    mine.encrypt(KeyId="alias/eba", Plaintext=b"x")
+    sealed = mine.encrypt(KeyId="alias/eba", Plaintext=b"x")["CiphertextBlob"]
+    opens = account.role("opens", allow("kms:Decrypt", Condition=named))
+    opener = account.client("kms", account.session(opens))
+    assert opener.decrypt(CiphertextBlob=sealed)["Plaintext"] == b"x"  # the ciphertext says with which key
+    refused(mine.decrypt, CiphertextBlob=sealed)
     refused(other.encrypt, KeyId=key, Plaintext=b"x")
     only = {
         "Effect": "Allow",
@@ -446,3 +450,71 @@ def test_a_named_stream_or_queue_is_asked_for_by_its_arn(account: Account) -> No
     kinesis.create_stream(StreamName="eba-events", ShardCount=1)
     refused(kinesis.create_stream, StreamName="other", ShardCount=1)
     account.client("kinesis").delete_stream(StreamName="eba-events")
+
+
+def test_a_job_is_refused_on_its_keys_its_isolation_and_its_tags(account: Account) -> None:
+    """The guardrails of a member account as an organization sets them, attacked by its administrator."""
+    member = account.member()
+    organizations = account.client("organizations")
+    root = organizations.list_roots()["Roots"][0]["Id"]
+    organizations.enable_policy_type(RootId=root, PolicyType="SERVICE_CONTROL_POLICY")
+    jobs = ["sagemaker:CreateTrainingJob", "sagemaker:CreateProcessingJob"]
+    guardrails = {
+        "sagemaker:VolumeKmsKey": deny(jobs, Condition={"Null": {"sagemaker:VolumeKmsKey": "true"}}),
+        "sagemaker:OutputKmsKey": deny(jobs, Condition={"Null": {"sagemaker:OutputKmsKey": "true"}}),
+        "sagemaker:NetworkIsolation": deny(jobs, Condition={"Bool": {"sagemaker:NetworkIsolation": "false"}}),
+        "sagemaker:VpcSecurityGroupIds": deny(
+            jobs, Condition={"Null": {"sagemaker:VpcSecurityGroupIds": "true"}}
+        ),
+        "sagemaker:InstanceTypes": deny(
+            jobs, Condition={"ForAnyValue:StringNotLike": {"sagemaker:InstanceTypes": "ml.m5.*"}}
+        ),
+        "aws:RequestTag": deny(jobs, Condition={"Null": {"aws:RequestTag/team": "true"}}),
+    }
+    inside = account.session(f"arn:aws:iam::{member}:role/OrganizationAccountAccessRole")
+    sagemaker = account.client("sagemaker", inside)
+    good: dict[str, Any] = {
+        "TrainingJobName": "eba-m1",
+        "RoleArn": f"arn:aws:iam::{member}:role/execution",
+        "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
+        "OutputDataConfig": {"S3OutputPath": "s3://eba/out", "KmsKeyId": "alias/eba"},
+        "ResourceConfig": {
+            "InstanceType": "ml.m5.large",
+            "InstanceCount": 1,
+            "VolumeSizeInGB": 1,
+            "VolumeKmsKeyId": "k",
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+        "VpcConfig": {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]},
+        "EnableNetworkIsolation": True,
+        "Tags": [{"Key": "team", "Value": "blue"}],
+    }
+    attacks: dict[str, dict[str, Any]] = {
+        "sagemaker:VolumeKmsKey": {
+            "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+        },
+        "sagemaker:OutputKmsKey": {"OutputDataConfig": {"S3OutputPath": "s3://eba/out"}},
+        "sagemaker:NetworkIsolation": {"EnableNetworkIsolation": False},
+        "sagemaker:VpcSecurityGroupIds": {"VpcConfig": None},
+        "sagemaker:InstanceTypes": {
+            "ResourceConfig": good["ResourceConfig"] | {"InstanceType": "ml.p3.2xlarge"}
+        },
+        "aws:RequestTag": {"Tags": [{"Key": "other", "Value": "x"}]},
+    }
+    for name, statement in guardrails.items():
+        made = organizations.create_policy(
+            Name=name.replace(":", "-"),
+            Description="",
+            Type="SERVICE_CONTROL_POLICY",
+            Content=text(statement),
+        )["Policy"]["PolicySummary"]["Id"]
+        organizations.attach_policy(PolicyId=made, TargetId=member)
+        asked = {key: value for key, value in (good | attacks[name]).items() if value is not None}
+        assert "explicit deny in a service control policy" in refused(
+            sagemaker.create_training_job, **asked
+        ), name
+    with pytest.raises(
+        ClientError
+    ) as caught:  # the good request passes all guardrails, and fails on what comes after them
+        sagemaker.create_training_job(**good)
+    assert caught.value.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException")

@@ -515,3 +515,37 @@ def test_a_job_ends_with_its_server_even_when_that_is_killed(tmp_path: Path, mod
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
     process.down(tmp_path / "aws")
+
+
+OTHER = "import boto3; boto3.client('s3').get_object(Bucket='payroll', Key='2026.csv')"
+
+
+def test_a_job_that_reads_what_its_role_may_not_fails_and_its_log_says_so(lab: Lab) -> None:
+    lab.client("s3").create_bucket(Bucket="payroll")
+    lab.client("s3").put_object(Bucket="payroll", Key="2026.csv", Body=b"secret")
+    name = submit(lab, OTHER)
+    job = lab.training(name)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "AccessDenied" in job["FailureReason"]
+    assert (
+        "assumed-role/SageMakerRole/SageMaker is not authorized to perform: s3:GetObject"
+        in job["FailureReason"]
+    )
+    assert any("AccessDenied" in line for line in lab.log("/aws/sagemaker/TrainingJobs", name))
+
+
+def test_a_channel_or_an_output_that_the_role_may_not_have_fails_the_job(lab: Lab) -> None:
+    lab.client("s3").create_bucket(Bucket="closed")
+    lab.client("s3").put_object(Bucket="closed", Key="data/x", Body=b"x")
+    channel = {
+        "ChannelName": "train",
+        "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://closed/data/"}},
+    }
+    job = lab.training(submit(lab, "print(1)", InputDataConfig=[channel]))
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "Data download failed" in job["FailureReason"]
+    assert "s3:GetObject" in job["FailureReason"]
+    writes = "open(__file__.split('/input/')[0] + '/model/m', 'w').write('m')"
+    job = lab.training(submit(lab, writes, OutputDataConfig={"S3OutputPath": "s3://closed/out"}))
+    assert "s3:PutObject" in job["FailureReason"]
+    assert lab.client("s3").list_objects_v2(Bucket="closed")["KeyCount"] == 1
