@@ -13,6 +13,9 @@ import slices
 from look import Bench, Look
 from part import some
 
+FEW = 200
+"""Rows of the segment that is spoilt, at the least where there is one: with fewer, chance may hide it."""
+
 
 def run(bench: Bench, look: Look, validation: pd.DataFrame, chosen: argparse.Namespace) -> dict[str, Any]:
     """The search, tried on copies of train with labels that were turned on purpose: works on any table, and can fail.
@@ -28,9 +31,10 @@ def run(bench: Bench, look: Look, validation: pd.DataFrame, chosen: argparse.Nam
     count = max(1, round(chosen.spoil * len(rows)))
     sets = {"scattered": rng.choice(rows, count, replace=False)}
     codes = slices.coded(bench.cuts, validation)
-    sound = [s for s in look.every if len(s.terms) == 1 and s.q > 0.05 and 0.03 <= s.rows / len(free) <= 0.35]
-    sound = [s for s in sound if slices.mask(s, codes).sum() >= slices.LEAST]
-    spoilt = min(sound, key=lambda s: (abs(s.rows / len(free) - 0.12), s.name), default=None)
+    wanted = max(0.12 * len(free), FEW)
+    sound = [s for s in look.every if len(s.terms) == 1 and s.q > 0.05 and 0.03 <= s.rows / len(free) <= 0.5]
+    sound = [s for s in sound if slices.mask(s, codes).sum() >= 10]
+    spoilt = min(sound, key=lambda s: (abs(s.rows - wanted), s.name), default=None)
     if spoilt:
         there = np.flatnonzero(slices.mask(spoilt, bench.codes) & free)
         sets["segment"] = rng.choice(there, max(1, round(0.3 * len(there))), replace=False)
