@@ -683,3 +683,116 @@ def test_a_column_that_is_nearly_constant_keeps_its_rare_values() -> None:
 def test_edges_name_groups_without_gaps() -> None:
     assert fit.edge_names([33.0, 40.0]) == ["up to 33", "33 to 40", "over 40"]
     assert fit.edge_names([]) == ["all"]
+
+
+# --- the contract
+
+
+def promised(folder: Path, **columns: dict[str, Any]) -> str:
+    folder.mkdir(exist_ok=True, parents=True)
+    (folder / "contract.json").write_text(
+        json.dumps({"columns": {"number": {}, "word": {}, "y": {}} | columns})
+    )
+    return f"--contract={folder / 'contract.json'}"
+
+
+@pytest.mark.parametrize(
+    ("rules", "value", "rule"),
+    [
+        ({"missing": 0}, None, "is there"),
+        ({"kind": "number"}, "many", "reads as a number"),
+        ({"kind": "number", "low": 0}, -3, "is at least 0"),
+        ({"kind": "number", "high": 40}, 99, "is at most 40"),
+        ({"matches": "[0-9.]+"}, "12x", "is [0-9.]+"),
+        ({"longest": 30}, "1" * 31, "has at most 30 characters"),
+    ],
+)
+def test_a_broken_contract_is_refused_with_row_column_rule_and_value(
+    tmp_path: Path, rules: dict[str, Any], value: Any, rule: str
+) -> None:
+    frame = forty().astype({"number": object})
+    option = promised(tmp_path, number=rules)
+    assert run(tmp_path / "good", frame, PLAIN, option) == 0
+    frame.loc[[6, 30], "number"] = value
+    assert run(tmp_path / "bad", frame, PLAIN, option) == 1
+    (entry,) = json.loads((tmp_path / "bad" / "report" / "broken.json").read_text("utf-8"))
+    assert (entry["column"], entry["rule"], entry["rows"]) == ("number", rule, 2)
+    assert [e["row"] for e in entry["examples"]] == [7, 31]
+    if value is not None:
+        assert {float(e["value"]) == value if "st " in rule and "has" not in rule else e["value"] == value
+                for e in entry["examples"]} == {True}  # fmt: skip
+    text = (tmp_path / "bad" / "message").read_text()
+    assert len(text.splitlines()) == 2
+    assert "row 7" in text
+    assert not (tmp_path / "bad" / "train").exists()
+
+
+def test_a_word_that_is_not_promised_a_column_too_many_and_one_too_few_are_named(tmp_path: Path) -> None:
+    option = promised(tmp_path, word={"one_of": ["a", "b"]}, gone={})
+    assert run(tmp_path, forty(new=1), PLAIN, option) == 1
+    text = (tmp_path / "message").read_text()
+    assert "word: not so that it is one of a, b (13 rows: row 3" in text
+    assert "gone: not so that it is in the table" in text
+    assert "new: not so that it is in the contract" in text
+
+
+def test_what_the_contract_allows_is_counted_and_not_refused(tmp_path: Path) -> None:
+    frame = forty()
+    frame.loc[3, "number"] = np.nan
+    result = made(tmp_path, frame, PLAIN, promised(tmp_path, number={"missing": 0.05}))
+    (entry,) = result.report["contract"]["tolerated"]
+    assert (entry["rows"], entry["allowed"], entry["broken"]) == (1, 2, False)
+
+
+def test_rows_are_numbered_across_batches() -> None:
+    (contract,) = jobs.load("data_engineering/jobs/prepare", "contract")
+    with duckdb.connect() as db:
+        db.execute(
+            "create table raw as select n, case when n in (4, 9) then 'x' else '1' end as c0 from range(1, 11) r(n)"
+        )
+        (entry,) = contract.breaks(db, ["a"], {"a": {"one_of": ["1"]}}, batch=4)
+    assert [e["row"] for e in entry["examples"]] == [4, 9]
+
+
+# --- SMOTE and what it is worth
+
+
+def test_smote_makes_labels_equal_in_train_alone_and_marks_what_it_made(tmp_path: Path) -> None:
+    result = made(tmp_path / "a", churn.generate(2000), DEFAULT, "--balance", "smote")
+    plain = made(tmp_path / "b", churn.generate(2000), DEFAULT, "--balance", "none")
+    assert result.train.churned.value_counts().nunique() == 1
+    new = result.train[result.train.synthetic]
+    assert len(new) == result.report["weights"]["synthetic_rows"] > 0
+    assert (new.churned == 1).all()
+    assert new.row_number.is_unique
+    assert (new.row_number < 0).all()
+    assert new.customer_id.isna().all()
+    assert not result.validation.synthetic.any()
+    assert not result.test.synthetic.any()
+    pd.testing.assert_frame_equal(result.validation, plain.validation)
+    real = result.train[~result.train.synthetic].drop(columns="row_weight").reset_index(drop=True)
+    pd.testing.assert_frame_equal(real, plain.train.drop(columns="row_weight"))
+    for spec in result.schema["features"]:
+        assert new[spec["name"]].notna().all()
+        if spec["kind"] == "category":
+            assert set(new[spec["name"]]) <= set(spec["categories"])
+    for group in result.report["bias"]["age_band"].values():
+        assert group["weighted"]["DPL"] == pytest.approx(0, abs=1e-12)
+
+
+def test_smote_of_a_number_is_refused(tmp_path: Path) -> None:
+    block = plan.Data(target="number", problem="regression")
+    assert run(tmp_path, forty(), block, "--balance", "smote") == 1
+    assert "the target is a number" in (tmp_path / "message").read_text()
+
+
+def test_what_balancing_is_worth_is_measured_against_none_on_validation_as_it_is(tmp_path: Path) -> None:
+    found = made(tmp_path, churn.generate(1500), DEFAULT, "--compare", "yes").report["compared"]
+    by = {entry["what"]: entry for entry in found}
+    assert list(by) == ["none", "weights", "smote", "jitter"]
+    assert by["none"]["gain"] == by["none"]["gain_low"] == by["none"]["gain_high"] == 0
+    assert by["smote"]["rows"] > by["none"]["rows"] == by["jitter"]["rows"] / 2
+    assert len({entry["score"] for entry in found}) == 4
+    for entry in found:
+        assert 0.5 < entry["low"] < entry["score"] < entry["high"] < 1
+        assert entry["gain_low"] <= entry["gain"] <= entry["gain_high"]

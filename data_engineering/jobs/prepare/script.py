@@ -16,6 +16,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import balance
+import compare
+import contract
 import duckdb
 import fit
 import leakage
@@ -41,7 +44,9 @@ def options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--winsor", type=float, default=0.005, help="quantile beyond which outliers are cut")
     parser.add_argument("--leak-limit", type=float, default=0.95, help="AUC or R² of one column alone")
     parser.add_argument("--scale", choices=["standard", "none"], default="standard")
-    parser.add_argument("--balance", choices=["weights", "none"], default="weights", help="classes")
+    parser.add_argument("--balance", choices=["weights", "smote", "none"], default="weights", help="classes")
+    parser.add_argument("--compare", choices=["no", "yes"], default="no", help="what balancing is worth")
+    parser.add_argument("--contract", type=Path, help="JSON with what each column promises")
     parser.add_argument("--unbias", choices=["reweighing", "none"], default="reweighing")
     parser.add_argument(
         "--sensitive-features", choices=["no", "yes"], default="no", help="the model sees them"
@@ -83,13 +88,22 @@ def prepare(chosen: argparse.Namespace) -> None:
     shares = _shares(chosen.shares)
     _one_host(chosen.config)
     plan = table.plan(chosen.plan)
+    if chosen.balance == "smote" and not plan.classifies:
+        raise BadInput(
+            "--balance smote makes labels equal, and the target is a number.", "Use --balance none."
+        )
     chosen.report.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="prepare-", dir=chosen.report.parent) as scratch:
         settings = {"memory_limit": chosen.memory, "threads": chosen.threads, "temp_directory": scratch}
         with duckdb.connect(str(Path(scratch, "table.db")), config=settings) as db:
             report, schema, columns = _decide(db, plan, chosen, shares)
+            made = _synthetic(db, columns, schema, chosen, report) if chosen.balance == "smote" else None
             for at, name in enumerate(split.SPLITS):
                 _write(db, columns, at, getattr(chosen, name))
+            if made is not None:
+                made.to_parquet(chosen.train / "part-00000.parquet", index=False)
+    if chosen.compare == "yes":
+        report["compared"] = compare.compared(chosen.train, chosen.validation, schema, chosen.seed)
     for name, content in (("report", report), ("schema", schema)):
         text = json.dumps(content, indent=1, ensure_ascii=False)
         (chosen.report / f"{name}.json").write_text(text + "\n", encoding="utf-8")
@@ -118,7 +132,13 @@ def _decide(
     db: Any, plan: table.Plan, chosen: argparse.Namespace, shares: Sequence[float]
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
     """The report, the schema, and the output columns as SQL over the table `final`."""
+    promised = contract.read(chosen.contract) if chosen.contract else None
     names = table.load(db, chosen.input, plan)
+    broken = contract.breaks(db, names, promised) if promised is not None else []
+    if any(entry["broken"] for entry in broken):
+        told = json.dumps(broken, indent=1, ensure_ascii=False)
+        (chosen.report / "broken.json").write_text(told + "\n", encoding="utf-8")
+    contract.refuse(broken)
     rows = db.execute("select count(*) from raw").fetchone()[0]
     copies = table.copies(db, names) if chosen.duplicates == "drop" else 0
     if chosen.duplicates == "keep":
@@ -164,13 +184,14 @@ def _decide(
         for n in suspects
     ]
     groups = weigh.groups(db, plan, found)
-    balance, unbias = chosen.balance == "weights", chosen.unbias == "reweighing"
-    measured, weights, row_weight = weigh.weigh(db, plan, groups, balance=balance, unbias=unbias)
+    by_weight, unbias = chosen.balance == "weights", chosen.unbias == "reweighing"
+    measured, weights, row_weight = weigh.weigh(db, plan, groups, balance=by_weight, unbias=unbias)
     columns, schema = _columns(
         plan, names, specs, groups, row_weight, dates=done["time_read_as"].startswith("dates")
     )
     report = {
         "input": {"rows": rows, "columns": len(names)},
+        "contract": {"held": promised is not None, "tolerated": broken},
         "cleaning": {
             "copies_dropped": copies,
             **done,
@@ -299,6 +320,8 @@ def _columns(
     out[plan.target] = "cast(y as int)" if plan.classifies else "y"
     weight = free("row_weight")
     out[weight] = row_weight
+    synthetic = free("synthetic")
+    out[synthetic] = "false"
     schema = {
         "version": 1,
         "problem": plan.problem,
@@ -308,6 +331,7 @@ def _columns(
         "id": plan.id,
         "time": plan.time,
         "weight": weight,
+        "synthetic": synthetic,
         "groups": told,
         "missing_words": {k: list(v) for k, v in plan.missing.items()},
         "columns": [n for n in names if n in specs],
@@ -316,14 +340,40 @@ def _columns(
     return out, schema
 
 
+def _synthetic(
+    db: Any,
+    columns: Mapping[str, str],
+    schema: Mapping[str, Any],
+    chosen: argparse.Namespace,
+    report: dict[str, Any],
+) -> Any:
+    """Train with rows of SMOTE, as a data frame; the report gets its weights and its bias by weight."""
+    if (rows := report["split"]["splits"]["train"]["rows"]) > balance.ROWS:
+        raise BadInput(
+            f"Train has {rows:,} rows, and SMOTE takes {balance.ROWS:,}: it works in memory.",
+            "Use --balance weights, which takes any number.",
+        )
+    frame = db.execute(f"{_select(columns)} where s = 0 order by n").df()
+    whole, told = balance.added(frame, schema, unbias=chosen.unbias == "reweighing", seed=chosen.seed)
+    report["weights"] = told["weights"]
+    for name, groups in report["bias"].items():
+        for group, values in groups.items():
+            values["weighted"] = told["bias"][name][group]
+    return whole
+
+
+def _select(columns: Mapping[str, str]) -> str:
+    listed = ", ".join(f'{sql} as "{name.replace(chr(34), chr(34) * 2)}"' for name, sql in columns.items())
+    return f"select {listed} from final"
+
+
 def _write(db: Any, columns: Mapping[str, str], at: int, folder: Path) -> None:
     """One split as Parquet, rows in the order of the input; what an earlier run left in the folder goes."""
     if folder.is_dir():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    listed = ", ".join(f'{sql} as "{name.replace(chr(34), chr(34) * 2)}"' for name, sql in columns.items())
     file = table.literal(str(folder / "part-00000.parquet"))
-    db.execute(f"copy (select {listed} from final where s = {at} order by n) to {file} (format parquet)")
+    db.execute(f"copy ({_select(columns)} where s = {at} order by n) to {file} (format parquet)")
 
 
 def _tell(report: Mapping[str, Any]) -> None:
