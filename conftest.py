@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,21 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def event_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A private KIT_HOME for each test."""
+def event_folder(tmp_path: Path) -> Iterator[Path]:
+    """A private KIT_HOME for each test, nobody's AWS keys, and afterwards the environment as it was before.
+
+    A connection to a local AWS points the whole process at it; the next test's must not find it.
+    """
+    before = dict(os.environ)
     home = tmp_path / "event"
-    monkeypatch.setenv("KIT_HOME", str(home))
-    monkeypatch.delenv("KIT_BOARD", raising=False)
-    monkeypatch.delenv("KIT_PLAN", raising=False)
-    return home
+    for name in ("KIT_BOARD", "KIT_PLAN"):
+        os.environ.pop(name, None)
+    os.environ |= {
+        "KIT_HOME": str(home),
+        "AWS_ACCESS_KEY_ID": "of-a-test",
+        "AWS_SECRET_ACCESS_KEY": "of-a-test",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    yield home
+    os.environ.clear()
+    os.environ |= before
