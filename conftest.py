@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,9 +32,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def event_folder(tmp_path: Path) -> Iterator[Path]:
-    """A private KIT_HOME for each test, nobody's AWS keys, and afterwards the environment as it was before.
+    """A private KIT_HOME for each test, nobody's AWS keys, and afterwards the process as it was before.
 
-    A connection to a local AWS points the whole process at it; the next test's must not find it.
+    A connection to a local AWS points the whole process at it, and boto3 keeps its first session: the next test
+    must find neither.
     """
     before = dict(os.environ)
     home = tmp_path / "event"
@@ -48,3 +50,5 @@ def event_folder(tmp_path: Path) -> Iterator[Path]:
     yield home
     os.environ.clear()
     os.environ |= before
+    if "boto3" in sys.modules:
+        sys.modules["boto3"].DEFAULT_SESSION = None
