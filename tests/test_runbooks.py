@@ -178,7 +178,7 @@ FORBIDDEN = {
     r"\b\d{12}\b": "no account id",
     r"arn:aws[a-z-]*:[a-z0-9-]*:[a-z0-9-]*:\d": "no ARN",
     r"AKIA[0-9A-Z]{16}": "no key",
-    r"""["'](/home/|/Users/|/root/|/tmp/|/work/|C:\\)""": "no absolute path",
+    r"""["'](/home/|/Users/|/root/|/tmp/|/mnt/|C:\\)""": "no absolute path",
     r"if target\b|if rb\.aws\.target": "the same code for both targets",
     r"endpoint_url": "the kit says where calls go",
     r"time\.sleep\(": "wait for an event (a waiter, wait=True), do not sleep",
