@@ -1,4 +1,7 @@
-"""Loads a job's script as SageMaker runs it: with its own folder on the path, and away from other jobs' modules."""
+"""What tests of jobs share: the generated table's two problems, and a job's script loaded as SageMaker runs it.
+
+A script has its own folder on the path, and is kept away from other jobs' modules.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,26 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from kit import plan
+
 ROOT = Path(__file__).resolve().parent.parent
+
+CHURN = plan.Data(
+    target="churned",
+    id="customer_id",
+    time="month",
+    sensitive=("age_band",),
+    leave_out=("next_month_spend",),
+    missing={"*": ("unknown",)},
+)
+SPEND = plan.Data(
+    target="next_month_spend",
+    problem="regression",
+    id="customer_id",
+    time="month",
+    leave_out=("churned", "cancellation_fee"),
+    missing={"*": ("unknown",)},
+)
 
 
 def load(job: str, *modules: str) -> list[ModuleType]:

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jobs import CHURN, SPEND
 from scipy import stats
 
 from kit import churn, data, plan
@@ -24,22 +25,6 @@ script, recipe, judge, splits, transformer = jobs.load(
 )
 training, inference = jobs.load("model_engineering/jobs/train", "script", "inference")
 
-CHURN = plan.Data(
-    target="churned",
-    id="customer_id",
-    time="month",
-    sensitive=("age_band",),
-    leave_out=("next_month_spend",),
-    missing={"*": ("unknown",)},
-)
-SPEND = plan.Data(
-    target="next_month_spend",
-    problem="regression",
-    id="customer_id",
-    time="month",
-    leave_out=("churned", "cancellation_fee"),
-    missing={"*": ("unknown",)},
-)
 PARTS = ("train", "validation", "test")
 ROWS = 14_000
 

@@ -16,28 +16,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jobs import CHURN, SPEND
 
 from kit import churn, data, plan
 
 (prepare,) = jobs.load("data_engineering/jobs/prepare", "script")
 script, inference, evaluation = jobs.load("model_engineering/jobs/train", "script", "inference", "evaluation")
-
-CHURN = plan.Data(
-    target="churned",
-    id="customer_id",
-    time="month",
-    sensitive=("age_band",),
-    leave_out=("next_month_spend",),
-    missing={"*": ("unknown",)},
-)
-SPEND = plan.Data(
-    target="next_month_spend",
-    problem="regression",
-    id="customer_id",
-    time="month",
-    leave_out=("churned", "cancellation_fee"),
-    missing={"*": ("unknown",)},
-)
 
 
 def prepared(folder: Path, frame: pd.DataFrame, block: plan.Data, *more: str) -> Path:

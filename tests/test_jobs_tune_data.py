@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jobs import CHURN, SPEND
 
 from kit import churn, data, plan
 
@@ -21,22 +22,6 @@ script, part, slices, labels, fixes = jobs.load(
 )
 
 ROWS = 20_000
-CHURN = plan.Data(
-    target="churned",
-    id="customer_id",
-    time="month",
-    sensitive=("age_band",),
-    leave_out=("next_month_spend",),
-    missing={"*": ("unknown",)},
-)
-SPEND = plan.Data(
-    target="next_month_spend",
-    problem="regression",
-    id="customer_id",
-    time="month",
-    leave_out=("churned", "cancellation_fee"),
-    missing={"*": ("unknown",)},
-)
 BOOSTING = ["--algorithm=boosting", "--iterations=60", "--num_leaves=15", "--min_child_samples=60"]
 
 
