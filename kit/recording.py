@@ -238,7 +238,12 @@ class Runbook:
         return id
 
     def close_card(self, key: str, evidence: str) -> None:
-        """Say that work which a runbook put on the board is done; `evidence` tells what shows it."""
+        """Say that work which a runbook put on the board is done; `evidence` tells what shows it.
+
+        Args:
+            key: as for `open_card`; or the whole id, such as "O2-gate", of work that another runbook found.
+            evidence: what was seen, and where.
+        """
         if not evidence.strip():
             raise RunbookError(
                 f"Closing {self._card_id(key)} needs evidence.", "Say what was seen, and where."
@@ -248,6 +253,8 @@ class Runbook:
         self._refresh()
 
     def _card_id(self, key: str) -> str:
+        if key.partition("-")[0] in {card.id for card in self.plan.cards}:
+            return key
         return f"{self.card.id}-{_slug(key)}"
 
     # Recording

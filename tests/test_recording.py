@@ -126,6 +126,12 @@ def test_work_that_a_runbook_finds_becomes_one_card_and_is_closed_by_evidence(rb
     assert state(id) == "Done"
 
 
+def test_work_that_another_runbook_found_is_closed_by_its_whole_id(rb: recording.Runbook) -> None:
+    id = rb.open_card("gate", "Set a gate", criteria=["it stops a bad model"], role="ML engineer")
+    recording.Runbook("B").close_card(id, "the execution ended at the gate")
+    assert state("A-gate") == "Done"
+
+
 def test_attachments_are_copied_into_the_event(rb: recording.Runbook, tmp_path: Path) -> None:
     (tmp_path / "a_report.html").write_text("x")
     rb.check("It holds", 1, 1)
