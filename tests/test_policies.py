@@ -20,7 +20,7 @@ from kit.local_aws.policy import Policies, Policy, Request, document, evaluate
 
 FOLDER = Path(__file__).parents[1] / "foundations" / "policies"
 ACCESS = yaml.safe_load((FOLDER / "access.yml").read_text(encoding="utf-8"))
-ON_RESOURCES = ("trust-execution", "trust-persona", "bucket")
+ON_RESOURCES = ("trust-execution", "trust-persona", "trust-delivery", "bucket")
 REGION = "us-east-1"
 
 
@@ -131,6 +131,7 @@ def test_a_draft_allows_only_actions_that_exist(path: Path) -> None:
     also = {  # actions of IAM that no API operation is called by
         "iam:PassRole",
         "s3:ListBucket",
+        "s3:ListBucketMultipartUploads",
         "s3:ListAllMyBuckets",
         "s3:GetAccountPublicAccessBlock",
         "s3:GetEncryptionConfiguration",
@@ -198,6 +199,8 @@ def test_the_bucket_lets_in_this_account_over_tls_and_keeps_raw_data() -> None:
         ("trust-persona", "arn:aws:iam::123456789012:user/ann", "allowed"),
         ("trust-persona", "arn:aws:iam::444455556666:user/eve", "implicitDeny"),
         ("trust-persona", "sagemaker.amazonaws.com", "allowed"),
+        ("trust-delivery", "firehose.amazonaws.com", "allowed"),
+        ("trust-delivery", "sagemaker.amazonaws.com", "implicitDeny"),
     ],
 )
 def test_a_role_is_assumed_only_by_whom_it_is_for(trust: str, principal: str, expected: str) -> None:
