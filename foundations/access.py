@@ -13,16 +13,34 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from botocore.exceptions import ClientError
+from guardrails import merged
 
 from kit.errors import PlanError, did_you_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["NONE", "changes", "decided", "draw", "filled", "profiles", "read", "refuses_plain", "snapshot"]
+__all__ = [
+    "NONE",
+    "changes",
+    "decided",
+    "draw",
+    "encryption_with",
+    "filled",
+    "lost",
+    "policy_with",
+    "profiles",
+    "read",
+    "refuses_plain",
+    "snapshot",
+    "tags_with",
+]
 
 NONE = "none"
 """What a snapshot says of a setting that the account does not have."""
+
+STRENGTHS = ("AES256", "aws:kms", "aws:kms:dsse")
+"""How S3 encrypts, the weakest first."""
 
 Row = dict[str, Any]
 
@@ -100,6 +118,7 @@ def snapshot(session: Any, bucket: str, roles: Iterable[str]) -> dict[str, str]:
         "versioning": (s3.get_bucket_versioning, ("Status",)),
         "public access": (s3.get_public_access_block, ("PublicAccessBlockConfiguration",)),
         "policy": (s3.get_bucket_policy, ("Policy",)),
+        "tags": (s3.get_bucket_tagging, ("TagSet",)),
     }
     state = {
         f"bucket · {name}": _kept(call, *members, Bucket=bucket) for name, (call, members) in asked.items()
@@ -120,6 +139,34 @@ def snapshot(session: Any, bucket: str, roles: Iterable[str]) -> dict[str, str]:
             roles_of = profiles(sagemaker, domain["DomainId"])
             state |= {f"profile {name} · role": json.dumps(role) for name, role in roles_of.items()}
     return state
+
+
+# What a bucket is to have: what the event wants, beside what others put there
+
+
+def encryption_with(s3: Any, bucket: str, wanted: str = "AES256") -> list[Row]:
+    """The rules of a bucket's default encryption: its own where they are as strong as `wanted`, otherwise `wanted`."""
+    held = _kept(s3.get_bucket_encryption, "ServerSideEncryptionConfiguration", "Rules", Bucket=bucket)
+    rules: list[Row] = [] if held == NONE else json.loads(held)
+    default = "ApplyServerSideEncryptionByDefault"
+    algorithms = [rule.get(default, {}).get("SSEAlgorithm", "") for rule in rules]
+    if any(STRENGTHS.index(name) >= STRENGTHS.index(wanted) for name in algorithms if name in STRENGTHS):
+        return rules
+    return [{default: {"SSEAlgorithm": wanted}}]
+
+
+def policy_with(s3: Any, bucket: str, policy: str) -> str:
+    """The bucket's policy with the statements of `policy` (JSON); a statement of another Sid stays as it is."""
+    held = _kept(s3.get_bucket_policy, "Policy", Bucket=bucket)
+    return merged("" if held == NONE else held, policy)
+
+
+def tags_with(s3: Any, bucket: str, tags: Iterable[Mapping[str, str]]) -> list[Row]:
+    """The bucket's tags with these; a tag of another key stays as it is."""
+    held = _kept(s3.get_bucket_tagging, "TagSet", Bucket=bucket)
+    values = {tag["Key"]: tag["Value"] for tag in ([] if held == NONE else json.loads(held))}
+    values |= {tag["Key"]: tag["Value"] for tag in tags}
+    return [{"Key": key, "Value": value} for key, value in values.items()]
 
 
 def refuses_plain(policy: str) -> bool:
@@ -154,6 +201,20 @@ def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[Row]:
             change = "new" if was == NONE else "gone" if now == NONE else "changed"
             rows.append({"what": what, "change": change, "before": _short(was), "now": _short(now)})
     return rows
+
+
+def lost(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """What the bucket had in the first snapshot and not in the second: statements by Sid, tags by key, encryption by a key."""
+
+    def held(state: Mapping[str, str]) -> list[str]:
+        policy, tags, rules = (state[f"bucket · {name}"] for name in ("policy", "tags", "encryption"))
+        statements = [] if policy == NONE else json.loads(policy)["Statement"]
+        names = [f"statement {one.get('Sid', json.dumps(one))}" for one in statements]
+        names += [f"tag {one['Key']}" for one in ([] if tags == NONE else json.loads(tags))]
+        return names + [name for name in STRENGTHS[1:] if f'"{name}"' in rules]
+
+    now = held(after)
+    return [one for one in held(before) if one not in now]
 
 
 def _short(value: str) -> str:

@@ -108,12 +108,12 @@ def filled_in(value: Any, names: Mapping[str, Any]) -> Any:
 
 
 def merged(policy: str, more: str) -> str:
-    """A policy (JSON; empty for none) with the statements of another; one of the same Sid is replaced."""
+    """A policy (JSON; empty for none) with the statements of another; one of the same Sid is replaced in its place."""
     base: Row = json.loads(policy) if policy else {"Version": "2012-10-17", "Statement": []}
-    added = json.loads(more)["Statement"]
-    sids = {one["Sid"] for one in added}
-    kept = [one for one in base["Statement"] if one.get("Sid") not in sids]
-    return json.dumps({**base, "Statement": [*kept, *added]})
+    added = {one["Sid"]: one for one in json.loads(more)["Statement"]}
+    held = base["Statement"] if isinstance(base["Statement"], list) else [base["Statement"]]
+    there = [added.pop(one.get("Sid"), one) for one in held]
+    return json.dumps({**base, "Statement": [*there, *added.values()]})
 
 
 def standing(iam: Any, arn: str) -> str:

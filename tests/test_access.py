@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -17,7 +18,7 @@ from jobs import load
 from kit.errors import PlanError
 from kit.local_aws import process
 
-(access,) = load("foundations", "access")
+access, guardrails = load("foundations", "access", "guardrails")
 FOLDER = Path(__file__).parents[1] / "foundations" / "policies"
 NAMES = {"partition": "aws", "region": "us-east-1", "account": "123456789012", "bucket": "eba-here"}
 TRUST = {
@@ -151,6 +152,109 @@ def test_an_answer_other_than_not_found_is_not_taken_for_nothing(here: Here) -> 
 
     with pytest.raises(ClientError, match="AccessDenied"):
         access.snapshot(Refusing(here.url), "eba-nothing", [])
+
+
+# What the bucket is to have
+
+
+def settings(here: Here, bucket: str) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, str]]:
+    """Default encryption, statements by Sid, tags by key."""
+    s3 = here.client("s3")
+    rules = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+    tags = s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
+    by_sid = {one["Sid"]: one for one in policy["Statement"]}
+    return rules, by_sid, {tag["Key"]: tag["Value"] for tag in tags}
+
+
+def names_of(here: Here, bucket: str) -> dict[str, str]:
+    """What the placeholders stand for in this account."""
+    account = here.client("sts").get_caller_identity()["Account"]
+    return NAMES | {"account": account, "bucket": bucket}
+
+
+def run_f1(here: Here, bucket: str) -> dict[str, str]:
+    """The cells of F1 that set up the bucket, on this one; the bucket as it was before."""
+    notebook = json.loads((FOLDER.parent / "f1_update_access.ipynb").read_text(encoding="utf-8"))
+    cells = {cell["id"]: "".join(cell["source"]) for cell in notebook["cells"]}
+    tags = [{"Key": "eba:event", "Value": "test"}, {"Key": "eba:card", "Value": "F1"}]
+    rb = SimpleNamespace(bucket=bucket, region="us-east-1", tags=tags, session=here)
+    names = names_of(here, bucket)
+    before: dict[str, str] = access.snapshot(here, bucket, [])
+    known = {"access": access, "rb": rb, "s3": here.client("s3"), "files": FOLDER, "names": names}
+    for cell in ("bucket", "protect"):
+        exec(cells[cell], known)
+    return before
+
+
+def run_f2(here: Here, bucket: str, key: str) -> None:
+    """The cell of F2 that encrypts the bucket with the event's key."""
+    notebook = json.loads((FOLDER.parent / "f2_update_security_guardrails.ipynb").read_text(encoding="utf-8"))
+    cells = {cell["id"]: "".join(cell["source"]) for cell in notebook["cells"]}
+    known = {"access": access, "guardrails": guardrails, "s3": here.client("s3")}
+    exec(
+        cells["encrypt"],
+        known | {"names": names_of(here, bucket) | {"key": key}, "rules": FOLDER / "guardrails"},
+    )
+
+
+def test_f1_after_f2_and_d5_leaves_their_key_statements_and_tags(here: Here) -> None:
+    key = here.client("kms").create_key()["KeyMetadata"]["Arn"]
+    run_f1(here, "eba-again")
+    first_rules, first_policy, first_tags = settings(here, "eba-again")
+    assert first_rules[0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    assert first_tags == {"eba:event": "test", "eba:card": "F1"}
+    run_f2(here, "eba-again", key)
+    both = [{"Key": k, "Value": v} for k, v in (first_tags | {"eba:data-classification": "personal"}).items()]
+    here.client("s3").put_bucket_tagging(Bucket="eba-again", Tagging={"TagSet": both})
+    rules, policy, tags = settings(here, "eba-again")
+    assert set(policy) == {*first_policy, "NoOtherEncryption", "NoOtherKey"}
+
+    before = run_f1(here, "eba-again")
+    assert settings(here, "eba-again") == (rules, policy, tags)
+    assert rules[0]["ApplyServerSideEncryptionByDefault"] == {
+        "SSEAlgorithm": "aws:kms",
+        "KMSMasterKeyID": key,
+    }
+    after = access.snapshot(here, "eba-again", [])
+    assert access.changes(before, after) == [], "nothing of it is even in another order"
+    assert access.lost(before, after) == []
+
+
+def test_f1_renews_its_own_statements_and_tags_beside_others(here: Here) -> None:
+    run_f1(here, "eba-renewed")
+    s3, (_, policy, _) = here.client("s3"), settings(here, "eba-renewed")
+    weak = policy["RawDataIsKept"] | {"Action": "s3:DeleteObject"}
+    other = weak | {"Sid": "Others"}
+    text = {"Version": "2012-10-17", "Statement": [weak, other]}
+    s3.put_bucket_policy(Bucket="eba-renewed", Policy=json.dumps(text))
+    s3.put_bucket_tagging(Bucket="eba-renewed", Tagging={"TagSet": [{"Key": "eba:card", "Value": "X9"}]})
+    run_f1(here, "eba-renewed")
+    _, now, tags = settings(here, "eba-renewed")
+    assert now == policy | {"Others": other}
+    assert tags == {"eba:event": "test", "eba:card": "F1"}
+
+
+def test_what_a_bucket_lost_is_named(here: Here) -> None:
+    s3, key = here.client("s3"), here.client("kms").create_key()["KeyMetadata"]["Arn"]
+    run_f1(here, "eba-lost")
+    run_f2(here, "eba-lost", key)
+    before = access.snapshot(here, "eba-lost", [])
+    plain = [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+    s3.put_bucket_encryption(Bucket="eba-lost", ServerSideEncryptionConfiguration={"Rules": plain})
+    s3.put_bucket_policy(
+        Bucket="eba-lost", Policy=access.filled(FOLDER / "bucket.json", names_of(here, "eba-lost"))
+    )
+    s3.put_bucket_tagging(Bucket="eba-lost", Tagging={"TagSet": [{"Key": "eba:card", "Value": "F1"}]})
+    after = access.snapshot(here, "eba-lost", [])
+    assert access.lost(before, after) == [
+        "statement NoOtherEncryption",
+        "statement NoOtherKey",
+        "tag eba:event",
+        "aws:kms",
+    ]
+    empty = access.snapshot(here, "eba-nothing", [])
+    assert access.lost(empty, after) == []
 
 
 DENY = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "*"}

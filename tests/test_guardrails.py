@@ -147,6 +147,8 @@ def test_merging_replaces_a_statement_of_the_same_sid_and_keeps_the_others() -> 
     twice = guardrails.merged(first, text({"Sid": "B", "Effect": "Deny"}))
     found = {one["Sid"]: one["Effect"] for one in json.loads(twice)["Statement"]}
     assert found == {"A": "Allow", "B": "Deny"}
+    again = guardrails.merged(twice, text({"Sid": "C", "Effect": "Deny"}, {"Sid": "A", "Effect": "Allow"}))
+    assert [one["Sid"] for one in json.loads(again)["Statement"]] == ["A", "B", "C"], "each in its place"
     assert guardrails.merged(twice, text({"Sid": "B", "Effect": "Deny"})) == twice
 
 
