@@ -45,11 +45,11 @@ class Made(NamedTuple):
         return {one["column"]: one for one in self.report["columns"] if not one["kept"]}
 
 
-def prepared(folder: Path, frame: pd.DataFrame, block: plan.Data) -> Path:
+def prepared(folder: Path, frame: pd.DataFrame, block: plan.Data, *more: str) -> Path:
     (folder / "input").mkdir(parents=True)
     frame.to_csv(folder / "input" / "table.csv", index=False)
     places = [f"--{n}={folder / n}" for n in ("input", *PARTS, "report", "message")]
-    assert prepare.main(["--plan", *data.arguments(block), *places]) == 0
+    assert prepare.main(["--plan", *data.arguments(block), *places, *more]) == 0
     return folder
 
 
@@ -429,7 +429,8 @@ def test_training_takes_the_features_and_serving_leaves_them_as_they_are(
 
 def test_every_row_keeps_its_roles(default: Made, ready: Path) -> None:
     roles = splits.roles(splits.schema(ready / "report"))
-    assert {"row_number", "customer_id", "month", "churned", "row_weight", "age_band__group"} == set(roles)
+    named = {"row_number", "customer_id", "month", "churned", "row_weight", "age_band__group", "synthetic"}
+    assert named == set(roles)
     for name, part in default.parts.items():
         assert list(part) == [*roles, *default.report["features"]]
         pd.testing.assert_frame_equal(part[roles], pd.read_parquet(ready / name)[roles])
@@ -451,6 +452,23 @@ def test_the_same_input_gives_the_same_files(default: Made, ready: Path) -> None
     before = {p: p.read_bytes() for p in default.folder.rglob("*") if p.is_file()}
     made(ready, "--threads=1")
     assert {p: p.read_bytes() for p in default.folder.rglob("*") if p.is_file()} == before
+
+
+def test_synthetic_rows_go_along_with_their_mark_and_nothing_is_judged_or_fitted_on_them(
+    tmp_path: Path,
+) -> None:
+    frame = churn.generate(3000)
+    plain, smote = (
+        made(prepared(tmp_path / how, frame, CHURN, "--balance", how, "--unbias", "none"))
+        for how in ("none", "smote")
+    )
+    whole = smote.parts["train"]
+    assert len(whole) - len(plain.parts["train"]) == whole["synthetic"].sum() > 0
+    for told in ("steps", "base", "columns", "folds"):
+        assert smote.report[told] == plain.report[told]
+    assert smote.report["fitted_on"].endswith(f", without its {whole['synthetic'].sum():,} synthetic rows")
+    real = whole[~whole["synthetic"]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(real, plain.parts["train"])
 
 
 # --- other tables

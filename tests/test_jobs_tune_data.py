@@ -25,12 +25,17 @@ ROWS = 20_000
 BOOSTING = ["--algorithm=boosting", "--iterations=60", "--num_leaves=15", "--min_child_samples=60"]
 
 
-def prepared(folder: Path, block: plan.Data, *algorithm: str) -> Path:
-    """Splits, schema and a model's archive, as D2 and M1 leave them."""
+def divided(folder: Path, block: plan.Data, rows: int, *more: str) -> None:
+    """Splits and schema, as D2 leaves them."""
     (folder / "input").mkdir(parents=True)
-    churn.generate(ROWS).to_csv(folder / "input" / "table.csv", index=False)
+    churn.generate(rows).to_csv(folder / "input" / "table.csv", index=False)
     places = [f"--{n}={folder / n}" for n in ("input", "train", "validation", "test", "report", "message")]
-    assert prepare.main(["--plan", *data.arguments(block), *places]) == 0
+    assert prepare.main(["--plan", *data.arguments(block), *places, *more]) == 0
+
+
+def prepared(folder: Path, block: plan.Data, *algorithm: str, rows: int = ROWS) -> Path:
+    """Splits, schema and a model's archive, as D2 and M1 leave them."""
+    divided(folder, block, rows)
     out = folder / "job"
     out.mkdir()
     channels = {"train": folder / "train", "validation": folder / "validation", "schema": folder / "report"}
@@ -158,6 +163,33 @@ def test_the_same_run_gives_the_same_files(splits: Path, out: Path, tmp_path: Pa
     assert run(splits, tmp_path) == 0
     for name in ("report.json", "slices.csv", "suspects.csv"):
         assert (tmp_path / "report" / name).read_bytes() == (out / "report" / name).read_bytes()
+
+
+def test_synthetic_rows_are_neither_searched_nor_learned_from_and_stay_as_they_are(tmp_path: Path) -> None:
+    plain, smote = tmp_path / "none", tmp_path / "smote"
+    prepared(plain, CHURN, "--algorithm=baseline", rows=4000)
+    divided(smote, CHURN, 4000, "--balance", "smote")
+    (plain / "archive").rename(smote / "archive")
+    assert run(smote, smote / "out") == 0
+    (smote / "archive").rename(plain / "archive")
+    assert run(plain, plain / "out") == 0
+    one, other = told(plain / "out"), told(smote / "out")
+    before, after = pd.read_parquet(smote / "train"), pd.read_parquet(smote / "out" / "fixed")
+    made = int(before["synthetic"].sum())
+    rows = other["rows"]
+    assert rows["synthetic"] == made == rows["train"] - one["rows"]["train"] > 0
+    assert (
+        rows["searched"]
+        == one["rows"]["searched"]
+        == len(pd.read_parquet(smote / "out/report/ranking.parquet"))
+    )
+    same = ("looks", "segments", "wrong", "self_tests", "suspects", "fixes", "collect", "applied")
+    assert {name: one[name] for name in same} == {name: other[name] for name in same}
+    kept = after[after["row_number"].isin(before.loc[before["synthetic"], "row_number"])]
+    pd.testing.assert_frame_equal(
+        kept.reset_index(drop=True), before[before["synthetic"]].reset_index(drop=True)
+    )
+    assert after["row_number"].is_unique
 
 
 def test_regression_falls_back_to_outliers_and_never_relabels(spend: tuple[Path, Path]) -> None:
@@ -328,6 +360,12 @@ def test_new_rows_lie_between_rows_of_the_segment_and_are_bounded() -> None:
     assert made["n"].between(-0.5, 0.5).all()
     assert ((made["n"] > 0).astype(int) == made["y"]).all()
     assert more.head(1000).equals(table)
+    marked = table.assign(synthetic=table["row_number"] > 900)
+    marked.loc[marked["synthetic"], "row_number"] = -np.arange(1, 101)
+    more = fixes.augmented(marked, rows, {**schema, "synthetic": "synthetic"}, 2.0, 0)
+    assert more["row_number"].is_unique
+    assert more.tail(100)["synthetic"].all()
+    assert set(more.tail(100)["n"].round(9)).isdisjoint(marked.loc[marked["synthetic"], "n"].round(9))
 
 
 @pytest.mark.parametrize(

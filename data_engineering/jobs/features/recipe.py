@@ -301,7 +301,7 @@ def fit(
     made = [{**spec, "group": name} for name in GROUPS if name in groups for spec in GROUPS[name][1](given)]
     replaced = {s["sources"][0] for s in made if s["formula"] == "power"}
     copies = [_copy(c) for c in stay if c.name not in replaced]
-    roles = [schema[k] for k in ("target", "weight", "row_number", "id", "time")]
+    roles = [schema.get(k, "") for k in ("target", "weight", "row_number", "id", "time", "synthetic")]
     taken = {n.lower() for n in (*roles, *(c.name for c in every))}
     taken |= {g["column"].lower() for g in schema["groups"].values()}
     for spec in made:

@@ -103,13 +103,16 @@ def engineer(chosen: argparse.Namespace) -> None:
                     f"{' and '.join(empty)} has no rows.", "Look at the prepare job's report.json."
                 )
             order = schema["time"] or (schema["row_number"] if chosen.in_time_order == "yes" else "")
-            seen = splits.sample(db, files["train"], rows["train"], schema, order, chosen)
+            recorded = splits.count(db, files["train"], splits.real(schema))
+            seen = splits.sample(db, files["train"], recorded, schema, order, chosen)
             judged = trial.judged(seen, schema, chosen)
             fitted, told = seen.fit(schema, judged.kept, select=judged.select, seed=chosen.seed)
             written = outputs.write_all(db, files, folders, fitted, order, Path(scratch))
     on = f"{len(seen.y):,} rows of train"
-    if len(seen.y) < rows["train"]:
-        on += f", a sample of {rows['train']:,}"
+    if len(seen.y) < recorded:
+        on += f", a sample of {recorded:,}"
+    if recorded < rows["train"]:
+        on += f", without its {rows['train'] - recorded:,} synthetic rows"
     used = {source for spec in fitted["features"] for source in spec["sources"]}
     report = {
         "rows": written,

@@ -59,10 +59,11 @@ def files(folder: Path, name: str, schema: Mapping[str, Any]) -> list[Path]:
 
 
 def roles(schema: Mapping[str, Any]) -> list[str]:
-    """The columns that are no features and go along: row number, id, time, groups, target, weight."""
+    """The columns that are no features and go along: row number, id, time, groups, target, weight, mark of synthetic rows."""
     named = [schema["row_number"], schema["id"], schema["time"]]
     named += [g["column"] for g in schema["groups"].values()]
-    return [n for n in dict.fromkeys([*named, schema["target"], schema["weight"]]) if n]
+    named += [schema["target"], schema["weight"], schema.get("synthetic", "")]
+    return [n for n in dict.fromkeys(named) if n]
 
 
 def identifier(name: str) -> str:
@@ -77,8 +78,13 @@ def read(files: Sequence[Path]) -> str:
     return f"read_parquet([{', '.join(literal(f) for f in files)}])"
 
 
-def count(db: Any, files: Sequence[Path]) -> int:
-    return int(db.execute(f"select count(*) from {read(files)}").fetchone()[0])
+def count(db: Any, files: Sequence[Path], where: str = "true") -> int:
+    return int(db.execute(f"select count(*) from {read(files)} where {where}").fetchone()[0])
+
+
+def real(schema: Mapping[str, Any]) -> str:
+    """Rows that were recorded, as SQL: not those that the prepare job made itself (SMOTE)."""
+    return f"not {identifier(schema['synthetic'])}" if schema.get("synthetic") else "true"
 
 
 def with_history(files: Sequence[Path], schema: Mapping[str, Any], order: str) -> str:
@@ -120,14 +126,17 @@ def sample(
     order: str,
     chosen: argparse.Namespace,
 ) -> Seen:
-    """All rows of train, or about --sample of them: those of whole ids, the same in every run."""
+    """All `rows` recorded rows of train, or about --sample of them: those of whole ids, the same in every run.
+
+    Synthetic rows are left out: they are made of others, and would be held back in one fold and known from the next.
+    """
     number = identifier(schema["row_number"])
     unit = f"'#' || {number}"
     if schema["id"]:
         unit = f"coalesce(cast({identifier(schema['id'])} as varchar), {unit})"
     share = min(1.0, chosen.sample / rows)
     some = f"md5_number_lower({unit} || '|{chosen.seed}') % 1000003 < {share * 1_000_003!r}"
-    query = f"select *, {unit} as {identifier('id or row')} from {with_history(files, schema, order)} where {some}"
+    query = f"select *, {unit} as {identifier('id or row')} from {with_history(files, schema, order)} where {some} and {real(schema)}"
     table = db.execute(f"{query} order by {number}").df()
     features = [c.name for c in recipe.columns(schema)]
     y = table[schema["target"]].to_numpy(dtype=float)

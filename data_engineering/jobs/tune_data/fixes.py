@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from part import Model, some
+from part import Model, some, synthetic
 
 SHARES = (0.25, 0.5, 0.75)
 """Of the segment's rows in train, `REPEATS` samples each: the points of its learning curve; and once all of them."""
@@ -60,10 +60,15 @@ def augmented(
     """Train with new rows between rows of the segment (a mask): up to `share` of its rows, and of a tenth of train.
 
     A new row is a row of the segment whose numbers are moved part of the way to another one of the same label (for regression:
-    of the nearest target), as SMOTE does (Chawla et al. 2002). Its row number is negative, so that nobody takes it for real.
+    of the nearest target), as SMOTE does (Chawla et al. 2002). Its row number is negative, so that nobody takes it for real, and
+    it is marked as the prepare job marks such rows, of which no others are made.
     """
     rng = np.random.default_rng(seed)
-    pool = train[rows].sort_values(schema["target"], kind="stable").reset_index(drop=True)
+    pool = (
+        train[rows & ~synthetic(train, schema)]
+        .sort_values(schema["target"], kind="stable")
+        .reset_index(drop=True)
+    )
     count = int(min(share * len(pool), 0.1 * len(train)))
     if count < 1:
         return train
@@ -81,7 +86,9 @@ def augmented(
     for name in numbers:
         a, b = (pool[name].to_numpy(dtype=float)[i] for i in (at, other))
         made[name] = (a + part * (b - a)).astype(train[name].dtype)
-    made[schema["row_number"]] = -np.arange(1, count + 1)
+    made[schema["row_number"]] = min(0, int(train[schema["row_number"]].min())) - np.arange(1, count + 1)
+    if schema.get("synthetic", "") in made:
+        made[schema["synthetic"]] = True
     return pd.concat([train, made], ignore_index=True).astype(train.dtypes)
 
 

@@ -57,6 +57,12 @@ def read(folder: Path, name: str, schema: dict[str, Any]) -> pd.DataFrame:
     return table
 
 
+def synthetic(table: pd.DataFrame, schema: dict[str, Any]) -> np.ndarray:
+    """The rows that the prepare job made itself (SMOTE), as a mask: nobody recorded them, so nothing is found out from them."""
+    mark = schema.get("synthetic", "")
+    return table[mark].to_numpy(dtype=bool) if mark in table else np.zeros(len(table), dtype=bool)
+
+
 def features(schema: dict[str, Any]) -> list[str]:
     """The columns that the model sees, in its order."""
     return [n for s in schema["features"] for n in (s["name"], s.get("indicator")) if n]

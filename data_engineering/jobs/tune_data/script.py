@@ -11,6 +11,7 @@ that fail and the labels that are likely wrong, tries fixes with the model held 
   validation.parquet  every row of validation: row number, whether it is in a segment that fails, its score before and after
   known.parquet     the self-tests: every row that was spoilt or not, and its rank
 
+Rows that the prepare job made itself (SMOTE) are neither searched nor learned from here; they stay in train as they are.
 Validation and test are never written. A label of validation that people have audited (--audit) counts when fixes are judged.
 """
 
@@ -83,10 +84,9 @@ def tune(chosen: argparse.Namespace) -> None:
     schema = part.read_json(chosen.schema / "schema.json", "Give it the prepare job's schema.json.")
     model = part.model(chosen.model, schema)
     whole = part.read(chosen.train, "train", schema)
-    train, validation = (
-        thinned(whole, chosen),
-        thinned(part.read(chosen.validation, "validation", schema), chosen),
-    )
+    made = part.synthetic(whole, schema)
+    train = thinned(whole[~made].reset_index(drop=True), chosen)
+    validation = thinned(part.read(chosen.validation, "validation", schema), chosen)
     bench = Bench(train, model, chosen.folds, chosen.seed)
     recorded = validation[schema["target"]].to_numpy(dtype=float)
     audited = part.audit(
@@ -96,7 +96,12 @@ def tune(chosen: argparse.Namespace) -> None:
     tested = selftest.run(bench, look, validation, chosen)
     trial = Trial(bench, validation, recorded if audited is None else audited, look)
     report: dict[str, Any] = {
-        "rows": {"train": len(whole), "searched": len(train), "validation": len(validation)},
+        "rows": {
+            "train": len(whole),
+            "synthetic": int(made.sum()),
+            "searched": len(train),
+            "validation": len(validation),
+        },
         "model": {"algorithm": "boosting" if model.trees else "baseline", "trees": model.trees},
         "measure": "Brier score" if model.classifies else f"absolute error of {schema['target']}",
         "looks": len(look.every),
