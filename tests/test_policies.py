@@ -134,6 +134,7 @@ def test_a_draft_allows_only_actions_that_exist(path: Path) -> None:
         "s3:ListBucketMultipartUploads",
         "s3:ListAllMyBuckets",
         "s3:GetAccountPublicAccessBlock",
+        "s3:GetBucketPublicAccessBlock",
         "s3:GetEncryptionConfiguration",
         "s3:GetLifecycleConfiguration",
         "s3:PutLifecycleConfiguration",
@@ -155,6 +156,12 @@ def test_a_draft_allows_only_actions_that_exist(path: Path) -> None:
                 except UnknownServiceError:
                     pytest.fail(f"{action}: no service {one}")
             assert action in also or "*" in name or name in known, action
+
+
+@pytest.mark.parametrize("persona", ACCESS["personas"])
+def test_a_personas_policies_fit_on_one_role(persona: str) -> None:
+    drafts = [draft(name) for name in ACCESS["personas"][persona]["policies"]]
+    assert sum(len("".join(text.split())) for text in drafts) <= 10_240, "the quota of a role's own policies"
 
 
 def test_no_draft_lets_everything_through() -> None:
