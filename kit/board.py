@@ -26,12 +26,12 @@ from kit.cards import (
     Attachment,
     Board,
     Card,
-    Check,
     Failure,
     Move,
     Note,
     Run,
 )
+from kit.checks import Check
 from kit.errors import JournalError
 from kit.journal import Event, Journal, merged
 

@@ -8,24 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kit import hours, plan
+from kit.checks import Check
 from kit.errors import UsageError, did_you_mean
 from kit.journal import Event
 
-__all__ = ["BLOCKED", "DOING", "DONE", "REVIEW", "STATES", "TODO", "Attachment", "Board", "Card", "Check"]
+__all__ = ["BLOCKED", "DOING", "DONE", "REVIEW", "STATES", "TODO", "Attachment", "Board", "Card"]
 __all__ += ["Failure", "Move", "Note", "Run"]
 
 TODO, DOING, BLOCKED, REVIEW, DONE = STATES = ("To do", "Doing", "Blocked", "Review", "Done")
-
-
-@dataclass(frozen=True)
-class Check:
-    """A check of a runbook as it was journalled; `value` is the exact number where `got` was one."""
-
-    name: str
-    ok: bool
-    got: str
-    expected: str
-    value: float | None = None
 
 
 @dataclass(frozen=True)

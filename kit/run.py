@@ -145,6 +145,7 @@ def run(
     facts = {"target": target, "account": account}
     lost: set[str] = set()
     todo = [card for card in cards if card.id not in done]
+    _, seen = book.changed_since()  # what was there before is read once, not after each runbook
     with kernels.Ahead({RUN: id, "KIT_HOME": str(home)}) as ahead:
         for card in cards:
             if card.id in done:
@@ -162,7 +163,8 @@ def run(
             if todo:
                 ahead.prepare(paths.root() / todo[0].notebook)
             outcome = _executed(card, arguments[card.id], kernel, home, id)
-            if outcome.state == "done" and not _recorded(book, card.id, id):
+            news, seen = book.changed_since(seen)
+            if outcome.state == "done" and not _recorded(news, card.id, id):
                 why = "It ran to its end, but recorded nothing: end it with rb.complete()."
                 outcome = replace(outcome, state="failed", failure=Failure("", "NotRecorded", why))
             _journal(book, outcome, id, facts)
@@ -185,8 +187,8 @@ def _journal(book: journal.Journal, outcome: Outcome, run: str, facts: Mapping[s
         book.append("executed", outcome.card.id, **common, ok=True)
 
 
-def _recorded(book: journal.Journal, card: str, run: str) -> bool:
-    return any(e.type == "completed" and e.card == card and e.data.get("run") == run for e in book.snapshot())
+def _recorded(news: Sequence[journal.Event], card: str, run: str) -> bool:
+    return any(e.type == "completed" and e.card == card and e.data.get("run") == run for e in news)
 
 
 def _executed(

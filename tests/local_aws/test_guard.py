@@ -343,6 +343,26 @@ def test_tags_of_principal_resource_and_request_are_conditions(account: Account)
         admin.delete_model_package_group(ModelPackageGroupName=name)
 
 
+def test_a_delete_marker_has_no_tags_to_be_asked_for(account: Account) -> None:
+    owner = account.client("s3")
+    owner.create_bucket(Bucket="marked")
+    owner.put_bucket_versioning(Bucket="marked", VersioningConfiguration={"Status": "Enabled"})
+    owner.put_object(Bucket="marked", Key="tagged/x", Body=b"1", Tagging="team=blue")
+    owner.delete_object(Bucket="marked", Key="tagged/x")
+    tagged = {"StringEquals": {"s3:ExistingObjectTag/team": "blue"}}
+    arn = account.role(
+        "blue",
+        allow("s3:GetObject", "arn:aws:s3:::marked/tagged/*", Condition=tagged),
+        allow("s3:ListBucket", "arn:aws:s3:::marked"),
+    )
+    s3 = account.client("s3", account.session(arn))
+    refused(s3.get_object, Bucket="marked", Key="tagged/x")
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        owner.get_object(Bucket="marked", Key="tagged/x")
+    owner.put_object(Bucket="marked", Key="tagged/x", Body=b"2", Tagging="team=blue")
+    assert s3.get_object(Bucket="marked", Key="tagged/x")["Body"].read() == b"2"
+
+
 def test_tags_of_a_session_are_those_of_the_principal_and_pass_on_if_told(account: Account) -> None:
     allowed = allow("s3:GetObject", "arn:aws:s3:::eba/${aws:PrincipalTag/home}/*")
     assume = allow(["sts:AssumeRole", "sts:TagSession"])
