@@ -8,6 +8,7 @@ One host a job: algorithms that spread over hosts need a network between them, w
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from kit.local_aws.jobs import Job
     from kit.local_aws.store import Context
 
-__all__ = ["create_training_job", "stop_training_job"]
+__all__ = ["DONE", "check", "create_training_job", "start", "stop_training_job"]
+
+Values = list[tuple[str, float, datetime]]  # every metric value so far: name, value, when
 
 KIND = "TrainingJob"
 GROUP = "/aws/sagemaker/TrainingJobs"
@@ -48,8 +51,15 @@ jobs.readable(KIND)
 @action("sagemaker", "CreateTrainingJob")
 def create_training_job(ctx: Context, params: dict[str, Any]) -> Record:
     """Check what the model cannot say, keep the job, and start it in the background."""
-    _check(params)
+    check(params)
     jobs.check_role(ctx, params["RoleArn"])
+    return start(ctx, params)
+
+
+def start(
+    ctx: Context, params: dict[str, Any], watch: Callable[[Values], None] | None = None, **members: Any
+) -> Record:
+    """Keep a job that was checked, with more members, and start it. `watch` is called with its metrics whenever it printed."""
     record = ctx.app.store.create(
         ctx,
         KIND,
@@ -58,9 +68,10 @@ def create_training_job(ctx: Context, params: dict[str, Any]) -> Record:
         ModelArtifacts={"S3ModelArtifacts": _model_uri(params)},
         **_entered({}, "Starting"),
         **_unless_given(params),
+        **members,
     )
     state_changed(ctx, "Training Job", record["_arn"], record)
-    jobs.begin(ctx, KIND, record["TrainingJobName"], _train, _failed)
+    jobs.begin(ctx, KIND, record["TrainingJobName"], lambda job: _train(job, watch), _failed)
     return record
 
 
@@ -94,7 +105,8 @@ def delete_training_job(ctx: Context, params: dict[str, Any]) -> None:
     ctx.app.store.delete(ctx, KIND, params["TrainingJobName"])
 
 
-def _check(params: dict[str, Any]) -> None:
+def check(params: dict[str, Any]) -> None:
+    """Raise AWS's error for a request that the model finds valid and SageMaker, or the local AWS, does not."""
     algorithm, resources = params["AlgorithmSpecification"], params.get("ResourceConfig", {})
     groups = resources.get("InstanceGroups", [])
     count = sum(group["InstanceCount"] for group in groups) or resources.get("InstanceCount", 1)
@@ -177,7 +189,7 @@ def _enter(job: Job, status: str, **changes: Any) -> None:
     job.ctx.app.store.update(job.ctx, KIND, job.name, entering)
 
 
-def _train(job: Job) -> None:
+def _train(job: Job, watch: Callable[[Values], None] | None) -> None:
     ctx, app = job.ctx, job.ctx.app
     record = app.store.get(ctx, KIND, job.name)
     container = job.container()
@@ -191,6 +203,8 @@ def _train(job: Job) -> None:
         stream.put(lines)
         metrics.read(lines)
         metrics.send(app, ctx.region, GROUP, {"TrainingJobName": job.name})
+        if watch:
+            watch(metrics.values)
 
     started = now()
     _enter(job, "Training", TrainingStartTime=started)
