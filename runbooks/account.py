@@ -21,11 +21,13 @@ from kit.plan import EVENT, Plan, Subtask
 __all__ = ["Instance", "cost", "identity", "instances", "quotas"]
 
 USES = {
-    "training job usage": r"ModelTrainer|create_training_job",
+    "training job usage": r"ModelTrainer|create_training_job|HyperparameterTuner|create_hyper_parameter_tuning_job",
     "processing job usage": r"Processor\(|create_processing_job",
+    "transform job usage": r"Transformer\(|create_transform_job",
     "endpoint usage": r"ModelBuilder|create_endpoint\b|Endpoint\.create",
 }
 """How a quota names what an instance is used for, and the calls in a runbook that use it so."""
+TYPE = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+")
 
 
 def identity(session: Any, account: str, region: str) -> list[Finding]:
@@ -67,7 +69,7 @@ class Instance:
 
 
 def instances(plan: Plan, root: Path) -> Iterator[Instance]:
-    """The instances in the parameters of each runbook: a text that begins with `ml.`, and the count of the same name."""
+    """The instances in the parameters of each runbook: types such as `ml.m5.large`, and the count of the same name."""
     for card in plan.cards:
         file = root / card.notebook
         try:
@@ -80,13 +82,14 @@ def instances(plan: Plan, root: Path) -> Iterator[Instance]:
         text = file.read_text(encoding="utf-8")
         uses = tuple(use for use, calls in USES.items() if re.search(calls, text))
         for name, value in given.items():
-            if isinstance(value, str) and value.startswith("ml."):
-                count = given.get(name.replace("type", "count"), 1)
-                yield Instance(card, value, count if isinstance(count, int) else 1, uses)
+            count = given.get(name.replace("types", "type").replace("type", "count"), 1)
+            for kind in value if isinstance(value, list) else [value]:
+                if isinstance(kind, str) and TYPE.fullmatch(kind):
+                    yield Instance(card, kind, count if isinstance(count, int) else 1, uses)
 
 
 def quotas(session: Any, needed: Iterable[Instance]) -> list[Finding]:
-    """SageMaker's quota for each instance and use; one open finding where the API does not answer."""
+    """SageMaker's quota for each instance and use; open where the API does not answer, or does not know it."""
     try:
         pages = (
             session.client("service-quotas")
@@ -107,19 +110,17 @@ def quotas(session: Any, needed: Iterable[Instance]) -> list[Finding]:
             users.setdefault(name, set()).add(one.card.workstream)
             if name not in most or one.count > most[name].count:
                 most[name] = one
-    fix = "Ask for more in Service Quotas today: it can take days."
     return [
-        finding(
-            "quotas",
-            name,
-            f"{held.get(name, 0):g}",
-            f"{one.count}",
-            held.get(name, 0) >= one.count,
-            fix,
-            *sorted(users[name] - {EVENT}),
-        )
-        for name, one in sorted(most.items())
+        _limit(name, one.count, held.get(name), users[name] - {EVENT}) for name, one in sorted(most.items())
     ]
+
+
+def _limit(name: str, needed: int, held: float | None, hinders: set[str]) -> Finding:
+    if held is None:
+        fix = "Look for it in Service Quotas: it may be an old or a misspelt type."
+        return Finding("quotas", name, "not listed", f"{needed}", OPEN, fix, tuple(sorted(hinders)))
+    fix = "Ask for more in Service Quotas today: it can take days."
+    return finding("quotas", name, f"{held:g}", f"{needed}", held >= needed, fix, *sorted(hinders))
 
 
 def cost(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -202,8 +203,16 @@ def test_quotas_are_held_against_the_most_that_a_runbook_asks_for() -> None:
     (found,) = account.quotas(session, needed)
     assert (found.got, found.needed, found.state, found.hinders) == ("2", "3", "fix", ("model_engineering",))
     assert [f.state for f in account.quotas(session, needed[:1])] == ["ready"]
-    (none,) = account.quotas(session, [instance("ml.m5.large", 1, "endpoint usage")])
+    quota["Value"] = 0.0
+    (none,) = account.quotas(session, needed[:1])
     assert (none.got, none.state) == ("0", "fix")
+
+
+def test_a_quota_that_the_api_does_not_know_is_open() -> None:
+    session = Fake(list_service_quotas={"Quotas": []})
+    (found,) = account.quotas(session, [instance("ml.m9.large", 1, "endpoint usage")])
+    assert (found.what, found.got, found.state) == ("ml.m9.large for endpoint usage", "not listed", "open")
+    assert found.hinders == ("model_engineering",)
 
 
 def test_quotas_that_nobody_answers_are_open() -> None:
@@ -221,6 +230,27 @@ def test_instances_are_read_from_the_runbooks_parameters(small_event: SmallEvent
     small_event.save()
     (found,) = account.instances(plan_of(small_event), small_event.root)
     assert (found.type, found.count, found.uses) == ("ml.m5.large", 3, ("training job usage",))
+
+
+def test_types_in_a_list_count_and_patterns_of_types_do_not(small_event: SmallEvent) -> None:
+    lines = ['tried_types: list = ["ml.m5.large", "ml.c5.xlarge"]  # types', "tried_count: int = 2  # count"]
+    lines += ['allowed: list = ["ml.t?.*", "ml.*.large", "system"]  # patterns']
+    code = "tuner = HyperparameterTuner(); scorer = Transformer(model_name='m')"
+    small_event.add("A", code, parameters="\n".join(lines) + "\n")
+    found = list(account.instances(plan_of(small_event), small_event.root))
+    assert [(one.type, one.count) for one in found] == [("ml.m5.large", 2), ("ml.c5.xlarge", 2)]
+    assert {one.uses for one in found} == {("training job usage", "transform job usage")}
+
+
+def test_the_local_aws_knows_each_quota_that_this_events_runbooks_need() -> None:
+    """Also of jobs that a person moves to the type of another runbook."""
+    table = json.loads((ROOT / "kit" / "local_aws" / "quotas.json").read_text(encoding="utf-8"))
+    granted = {one["name"]: one["granted"] for one in table["quotas"]}
+    needed = list(account.instances(PLAN, ROOT))
+    types, uses = {one.type for one in needed}, {use for one in needed for use in one.uses}
+    assert {"ml.m5.large", "ml.m5.xlarge"} <= types
+    names = [f"{type} for {use}" for type in types for use in uses]
+    assert not [name for name in names if granted.get(name, 0) < max(one.count for one in needed)]
 
 
 def test_this_events_instances_have_a_price_and_a_use() -> None:
