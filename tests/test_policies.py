@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 import pytest
 import yaml
-from botocore.exceptions import UnknownServiceError
+from botocore.exceptions import ClientError, UnknownServiceError
 from botocore.session import get_session
 
 from kit.local_aws import client, process
@@ -221,6 +221,49 @@ def test_a_role_is_assumed_only_by_whom_it_is_for(trust: str, principal: str, ex
         if principal.endswith(".com"):
             assert evaluate(request, policies).verdict == outcome
     assert evaluate(Request("sts:AssumeRole", role, principal, context={"aws:SourceAccount": "123456789012"}), policies).verdict == expected  # fmt: skip
+
+
+def test_a_data_engineer_governs_the_lake_and_others_do_not(account: Any) -> None:
+    """The calls of D5, signed with each role's own keys, so that rights are enforced and not only simulated."""
+    server, iam = account
+
+    def client(persona: str, service: str) -> Any:
+        arn = f"arn:aws:iam::{server.account}:role/{ACCESS['personas'][persona]['role']}"
+        sts = boto3.Session(*keys, region_name=REGION).client("sts", endpoint_url=server.url)
+        taken = sts.assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
+        session = boto3.Session(
+            taken["AccessKeyId"], taken["SecretAccessKey"], taken["SessionToken"], region_name=REGION
+        )
+        return session.client(service, endpoint_url=server.url)
+
+    iam.create_user(UserName="ann")
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    allow = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
+    iam.put_user_policy(UserName="ann", PolicyName="all", PolicyDocument=allow)
+    key = iam.create_access_key(UserName="ann")["AccessKey"]
+    keys = (key["AccessKeyId"], key["SecretAccessKey"])
+
+    zone = {"ResourceArn": f"arn:aws:s3:::eba-{server.account}-{REGION}/eba/d2/train"}
+    table = {"Table": {"DatabaseName": "eba_data", "Name": "train"}}
+    reader = {
+        "DataLakePrincipalIdentifier": f"arn:aws:iam::{server.account}:role/{ACCESS['personas']['ml-engineer']['role']}"
+    }
+    glue = client("data-engineer", "glue")
+    glue.create_database(DatabaseInput={"Name": "eba_data"}, Tags={"eba:card": "D5"})
+    glue.create_table(DatabaseName="eba_data", TableInput={"Name": "train"})
+    lake = client("data-engineer", "lakeformation")
+    lake.register_resource(**zone, UseServiceLinkedRole=True, HybridAccessEnabled=True)
+    assert lake.describe_resource(**zone)["ResourceInfo"]
+    lake.grant_permissions(Principal=reader, Resource=table, Permissions=["SELECT", "DESCRIBE"])
+    (grant,) = lake.list_permissions(Resource=table)["PrincipalResourcePermissions"]
+    assert grant["Principal"] == reader
+    mine = {"DataLakeAdmins": [reader]}
+    with pytest.raises(ClientError, match="AccessDenied"):
+        lake.put_data_lake_settings(DataLakeSettings=mine)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client("data-scientist", "lakeformation").grant_permissions(
+            Principal=reader, Resource=table, Permissions=["SELECT"]
+        )
 
 
 @pytest.mark.filterwarnings("ignore")
