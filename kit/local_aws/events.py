@@ -7,38 +7,78 @@ and do not tell of calls that only read.
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from kit.local_aws.targets import Source, deliver
 from kit.local_aws.trail import Seen, is_data, reads
 
 if TYPE_CHECKING:
+    from kit.local_aws.front import App
     from kit.local_aws.store import Context
 
-__all__ = ["called", "state_changed", "take_over", "tell"]
+__all__ = ["called", "source_of", "state_changed", "take_over", "tell"]
 
 DETAIL_BYTES = 200_000  # PutEvents takes 256 KB with everything around it
 
 
-def take_over() -> None:
-    """Has moto leave disabled rules alone, and tell targets the account, as EventBridge does."""
+_apps: weakref.WeakValueDictionary[str, App] = weakref.WeakValueDictionary()
+
+
+def take_over(app: App) -> None:
+    """Has the app deliver what rules match, in place of moto: in the background, to all targets, and to none of a disabled rule.
+
+    moto's rules are the process's, so they find by their account the app that delivers; the last one has all other accounts.
+    """
     from moto.events.models import Rule
-    from moto.events.utils import EventTemplateParser
 
-    send = Rule.send_to_targets
-    if getattr(send, "asks_first", False):
-        return
+    _apps[app.account] = _apps[""] = app
 
-    def send_if_enabled(self: Any, *args: Any, **named: Any) -> None:
-        if self.state != "DISABLED":
-            send(self, *args, **named)
+    def send_to_targets(self: Any, original_event: Mapping[str, Any], transform_input: bool = True) -> None:
+        if self.state == "DISABLED" or (self.scheduled_expression and not self.event_pattern.get_pattern()):
+            return
+        if self.event_pattern.matches_event(original_event):
+            _matched(_apps.get(self.account_id) or _apps[""], self, original_event)
 
-    send_if_enabled.asks_first = True  # type: ignore[attr-defined]
-    setattr(Rule, "send_to_targets", send_if_enabled)  # noqa: B010
-    template = EventTemplateParser.DEFAULT_EVENT_INPUT_TEMPLATE
-    template = template.replace('"time"', '"account": "<account>", "time"')
-    setattr(EventTemplateParser, "DEFAULT_EVENT_INPUT_TEMPLATE", template)  # noqa: B010
+    setattr(Rule, "send_to_targets", send_to_targets)  # noqa: B010
+
+
+def source_of(rule: Any) -> Source:
+    """Who delivers for a rule of moto's."""
+    return Source(
+        "events.amazonaws.com",
+        rule.arn,
+        rule.name,
+        rule.region_name,
+        rule.role_arn or "",
+        rule.event_bus_name,
+    )
+
+
+def _matched(app: App, rule: Any, event: Mapping[str, Any]) -> None:
+    """Have an event taken to the targets of a rule."""
+    names = ("version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail")
+    told = {name: event[name] for name in names}
+    told["time"] = _moment(event["time"])
+    for target in list(rule.targets):
+        _, _, service, _, _, rest = target["Arn"].split(":", 5)
+        if service == "events" and not rest:  # moto's own rule of an archive
+            from moto.events.models import events_backends
+
+            archives = events_backends[rule.account_id][rule.region_name].archives
+            archives[rule.name.removeprefix("Events-Archive-")].events.append(dict(event))  # type: ignore[arg-type]
+        else:
+            app.courier.send(deliver, app, source_of(rule), dict(target), told)
+
+
+def _moment(time: Any) -> str:
+    """The time of an event as EventBridge writes it: UTC, to the second."""
+    if isinstance(time, str):
+        return time
+    moment = time if isinstance(time, datetime) else datetime.fromtimestamp(float(time), UTC)
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def tell(
