@@ -24,6 +24,7 @@ from kit.local_aws.gateway import Gateway, not_implemented
 from kit.local_aws.inside import Inside
 from kit.local_aws.protocol import AwsError, missing, now, shaped
 from kit.local_aws.store import Context, Store
+from kit.local_aws.targets import Courier
 from kit.local_aws.trail import Seen, Trail
 from kit.local_aws.wire import Call, Environ, Reply
 
@@ -108,7 +109,8 @@ class App:
         self.trail = Trail()
         self.stopping = threading.Event()
         guard.take_over()
-        events.take_over()
+        self.courier = Courier()
+        events.take_over(self)
         self._gateway = Gateway()
         self._calls: deque[dict[str, Any]] = deque(maxlen=CALLS)
         self._counts: Counter[str] = Counter()
