@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import queue
 import random
@@ -10,7 +9,7 @@ import socket
 import sys
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +44,7 @@ class Server:
     def __init__(
         self, ctx: Context, role: str, definition: Mapping[str, Any], stream: logs.LogStream
     ) -> None:
+        self.image = definition["Image"]
         self.container = Container(scratch(ctx.app, "model"))
         self._ending: Ending | None = None
         self._idle: queue.LifoQueue[http.client.HTTPConnection] = queue.LifoQueue()
@@ -148,8 +148,10 @@ class Variant:
 
     name: str
     config: Mapping[str, Any]
+    role: str
     servers: list[Server]
     weight: float
+    count: int  # of its instances, as far as they are told of
     stream: str  # the log stream of its (one) instance
 
     def invoke(self, body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -164,26 +166,40 @@ class Variant:
 
 @dataclass
 class Fleet:
-    """All variants of an endpoint."""
+    """All variants of an endpoint, as the configuration of that name says, and how that says to capture."""
 
+    config: str
+    capture: Mapping[str, Any]
     variants: list[Variant] = field(default_factory=list)
     _busy: int = 0
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     @classmethod
     def start(
-        cls, ctx: Context, endpoint: str, parts: list[tuple[Mapping[str, Any], str, list[dict[str, Any]]]]
+        cls,
+        ctx: Context,
+        endpoint: str,
+        config: Mapping[str, Any],
+        parts: Sequence[tuple[Mapping[str, Any], str, list[dict[str, Any]]]],
     ) -> Fleet:
         """Start every container of (variant, role, container definitions) and wait until all answer /ping.
 
         Raises InputError with AWS's reason when one does not; then nothing is left running.
         """
-        fleet = cls()
+        fleet = cls(config["EndpointConfigName"], config.get("DataCaptureConfig", {}))
         try:
             for variant, role, definitions in parts:
                 name = variant["VariantName"]
                 stream_name = f"{name}/i-{uuid.uuid4().hex[:17]}"
-                made = Variant(name, variant, [], variant.get("InitialVariantWeight", 1.0), stream_name)
+                made = Variant(
+                    name,
+                    variant,
+                    role,
+                    [],
+                    variant.get("InitialVariantWeight", 1.0),
+                    variant["InitialInstanceCount"],
+                    stream_name,
+                )
                 fleet.variants.append(made)
                 stream = logs.LogStream(
                     ctx.app, ctx.region, f"/aws/sagemaker/Endpoints/{endpoint}", stream_name
@@ -210,17 +226,16 @@ class Fleet:
         weights = [variant.weight for variant in self.variants]
         return random.choices(self.variants, weights)[0] if sum(weights) > 0 else self.variants[0]
 
-    @contextlib.contextmanager
-    def serving(self) -> Iterator[None]:
-        """Count one invocation, for whoever waits until there are none."""
+    def enter(self) -> None:
+        """One invocation more is under way."""
         with self._changed:
             self._busy += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._busy -= 1
-                self._changed.notify_all()
+
+    def leave(self) -> None:
+        """One invocation less is under way."""
+        with self._changed:
+            self._busy -= 1
+            self._changed.notify_all()
 
     def stop(self, drain: bool = False) -> None:
         """End every process; with `drain`, after the invocations that are under way."""

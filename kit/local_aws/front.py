@@ -6,6 +6,7 @@ what it returns is cut to the output's shape and written in the service's protoc
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import json
 import logging
@@ -28,7 +29,7 @@ from kit.local_aws.targets import Courier
 from kit.local_aws.trail import Seen, Trail
 from kit.local_aws.wire import Call, Environ, Reply
 
-__all__ = ["App", "Context", "Handler", "action", "after", "handler_of"]
+__all__ = ["App", "Context", "Handler", "action", "after", "before", "handler_of"]
 
 Handler = Callable[[Context, dict[str, Any]], Mapping[str, Any] | None]
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -51,7 +52,10 @@ MODULES = (
     "identity",
     "training",
     "processing",
+    "models",
     "hosting",
+    "invocation",
+    "scaling",
     "registry",
     "model_cards",
     "feature_store",
@@ -69,6 +73,7 @@ SEEN = 20  # how many ARNs an answer names at most
 CALLS = 1000  # how many of the last calls are kept
 
 _handlers: dict[tuple[str, str], Handler] = {}
+_before: dict[tuple[str, str], Handler] = {}
 _after: dict[tuple[str, str], Handler] = {}
 
 
@@ -78,6 +83,17 @@ def action(service: str, *names: str) -> Callable[[Decorated], Decorated]:
     def register(function: Decorated) -> Decorated:
         for name in names:
             _handlers[service, name] = function
+        return function
+
+    return register
+
+
+def before(service: str, *names: str) -> Callable[[Decorated], Decorated]:
+    """Registers a function that may refuse what moto would do: it is called with the parameters, and raises AwsError."""
+
+    def register(function: Decorated) -> Decorated:
+        for name in names:
+            _before[service, name] = function
         return function
 
     return register
@@ -234,6 +250,8 @@ class App:
             if call.service in OWN and handler is None:
                 raise not_implemented(call.service, call.action)
             guard.check(self.store, call, who, asks, params)
+            if wrong is None and (refuses := _before.get((call.service, call.action))):
+                refuses(ctx, params)
             if handler is None:
                 reply = self._gateway(call, environ, body, ctx.account)
             elif wrong is not None:
@@ -343,11 +361,20 @@ def _from_a_page(environ: Environ) -> bool:
 
 
 def _body(environ: Environ) -> bytes:
-    """The whole request body; read in any case, or the connection's next request would begin with it."""
-    if environ.get("wsgi.input_terminated"):
-        return bytes(environ["wsgi.input"].read())
+    """The whole request body; read in any case, or the connection's next request would begin with it.
+
+    What botocore has packed, as it does with many metrics, is unpacked; an object of S3 stays as it is.
+    """
     length = int(environ.get("CONTENT_LENGTH") or 0)
-    return bytes(environ["wsgi.input"].read(length)) if length else b""
+    if environ.get("wsgi.input_terminated"):
+        body = bytes(environ["wsgi.input"].read())
+    else:
+        body = bytes(environ["wsgi.input"].read(length)) if length else b""
+    signed = environ.get("HTTP_AUTHORIZATION", "")
+    if environ.get("HTTP_CONTENT_ENCODING") == "gzip" and signed and "/s3/aws4_request" not in signed:
+        del environ["HTTP_CONTENT_ENCODING"]
+        return gzip.decompress(body)
+    return body
 
 
 def _json(value: Mapping[str, Any], status: int = 200) -> Reply:

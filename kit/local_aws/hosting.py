@@ -1,23 +1,20 @@
-"""Models, endpoint configurations, endpoints, and their invocation.
+"""Endpoints: created, updated, weighed, deleted.
 
-An endpoint is one HTTP server process for each container of each variant, however many instances were asked for. An update starts
-the new fleet beside the old one, switches when it answers its pings, and keeps the old one when it does not (blue/green, all at once).
+An endpoint is one HTTP server process for each container of each variant, however many instances were asked for. An update starts the new
+fleet beside the old one and shifts traffic to it as its deployment configuration says (`deployment.py`); a new fleet that does not answer its
+pings, or that trips an alarm, goes again, and the old one answers as before.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from kit.local_aws import channels, jobs, registry
+from kit.local_aws import capture, deployment, jobs, models, scaling, traffic
 from kit.local_aws.channels import InputError
 from kit.local_aws.events import state_changed
-from kit.local_aws.execution import Execution
-from kit.local_aws.fleet import Fleet
+from kit.local_aws.fleet import Fleet, Variant
 from kit.local_aws.front import action
 from kit.local_aws.protocol import AwsError, now
 from kit.local_aws.store import Record
@@ -25,100 +22,14 @@ from kit.local_aws.store import Record
 if TYPE_CHECKING:
     from kit.local_aws.store import Context
 
-__all__ = ["fleet_of"]
+__all__ = ["resume"]
 
 log = logging.getLogger(__name__)
 
-MESSAGE = 1024  # characters of a model's message in an error
-_fleets: dict[tuple[int, str, str, str], Fleet] = {}
-_switching = threading.Lock()
+REASON = 1024  # characters of a FailureReason
+Work = Callable[[], Mapping[str, Any]]
 
 jobs.readable("Endpoint")
-
-
-# Models
-
-
-@action("sagemaker", "CreateModel")
-def create_model(ctx: Context, params: dict[str, Any]) -> Record:
-    """Keep a model whose data is there; a container that names a model package gets what the package says."""
-    definitions = (
-        [params["PrimaryContainer"]] if params.get("PrimaryContainer") else params.get("Containers", [])
-    )
-    if not definitions:
-        raise AwsError("ValidationException", "A model needs a PrimaryContainer or Containers.")
-    if params.get("InferenceExecutionConfig", {}).get("Mode") == "Direct":
-        raise jobs.refuse("invokes containers in series only, not directly.")
-    if params.get("ExecutionRoleArn"):
-        jobs.check_role(ctx, params["ExecutionRoleArn"])
-    for definition in definitions:
-        if definition.get("Mode") == "MultiModel":
-            raise jobs.refuse("serves one model per container; multi-model endpoints are not implemented.")
-        resolved = _resolved(ctx, definition)
-        if not resolved.get("Image"):
-            raise AwsError("ValidationException", "Each container needs an Image or a ModelPackageName.")
-        _check_data(ctx, resolved, params.get("ExecutionRoleArn", ""))
-    return ctx.app.store.create(
-        ctx, "Model", params, EnableNetworkIsolation=params.get("EnableNetworkIsolation", False)
-    )
-
-
-def _resolved(ctx: Context, definition: dict[str, Any]) -> dict[str, Any]:
-    """A container definition with what its model package says filled in; the definition's own variables win."""
-    name = definition.get("ModelPackageName")
-    if not name:
-        return definition
-    package = registry.deployable(ctx, name)
-    merged = {**package, **{k: v for k, v in definition.items() if v is not None}}
-    merged["Environment"] = {**package.get("Environment", {}), **definition.get("Environment", {})}
-    return merged
-
-
-def _check_data(ctx: Context, definition: dict[str, Any], role: str) -> None:
-    source = definition.get("ModelDataSource", {}).get("S3DataSource", {})
-    uri = definition.get("ModelDataUrl") or source.get("S3Uri")
-    if not uri:
-        return
-    aws = Execution(ctx.app, ctx.region, role) if role else ctx.app
-    found = True
-    try:
-        if source.get("CompressionType") == "None":
-            found = bool(channels.keys(aws, ctx.region, uri))
-        else:
-            bucket, key = channels.split(uri)
-            aws.client("s3", ctx.region).head_object(Bucket=bucket, Key=key)
-    except (InputError, ClientError):
-        found = False
-    if not found:
-        raise AwsError(
-            "ValidationException",
-            f"Could not find model data at {uri}. Please make sure that the role {role!r} has s3:GetObject permissions and"
-            f" that the object is located in {ctx.region}. (A training job that writes nothing to /opt/ml/model has none.)",
-        )
-
-
-# Endpoint configurations
-
-
-@action("sagemaker", "CreateEndpointConfig")
-def create_endpoint_config(ctx: Context, params: dict[str, Any]) -> Record:
-    """Keep a configuration whose models are there."""
-    for member in ("ShadowProductionVariants", "ExplainerConfig"):
-        if params.get(member):
-            raise jobs.refuse(f"does not implement {member}.")
-    names = [variant["VariantName"] for variant in params["ProductionVariants"]]
-    if len(set(names)) < len(names):
-        raise AwsError(
-            "ValidationException", "Variant names must be unique within an endpoint configuration."
-        )
-    for variant in params["ProductionVariants"]:
-        if not variant.get("ModelName"):
-            raise jobs.refuse("does not implement inference components: give each variant a ModelName.")
-        ctx.app.store.get(ctx, "Model", variant["ModelName"])
-    return ctx.app.store.create(ctx, "EndpointConfig", params)
-
-
-# Endpoints
 
 
 @action("sagemaker", "CreateEndpoint")
@@ -126,46 +37,121 @@ def create_endpoint(ctx: Context, params: dict[str, Any]) -> Record:
     """Keep the endpoint as Creating and bring its fleet up in the background."""
     config = ctx.app.store.get(ctx, "EndpointConfig", params["EndpointConfigName"])
     kept = {name: value for name, value in params.items() if name != "DeploymentConfig"}
-    record = ctx.app.store.create(ctx, "Endpoint", kept, EndpointStatus="Creating")
-    _background(ctx, record["EndpointName"], _create, config["EndpointConfigName"])
+    if given := params.get("DeploymentConfig"):  # for later updates: there is no old fleet to shift from
+        deployment.check(ctx, given, _counts(config["ProductionVariants"]))
+        kept["LastDeploymentConfig"] = given
+    coming = _coming(config, config["ProductionVariants"])
+    record = ctx.app.store.create(ctx, "Endpoint", kept, EndpointStatus="Creating", **coming)
+    name = record["EndpointName"]
+
+    def create() -> Mapping[str, Any]:
+        fleet = _start(ctx, name, config, config["ProductionVariants"])
+        traffic.begin(ctx, name, fleet)
+        return _serving(fleet)
+
+    _background(ctx, name, create)
     return record
 
 
 @action("sagemaker", "UpdateEndpoint")
 def update_endpoint(ctx: Context, params: dict[str, Any]) -> Record:
-    """Replace the fleet by that of another configuration, all at once."""
+    """Replace the fleet by that of another configuration, as the deployment configuration says."""
+    name = params["EndpointName"]
     config = ctx.app.store.get(ctx, "EndpointConfig", params["EndpointConfigName"])
-    routing = (
-        params.get("DeploymentConfig", {})
-        .get("BlueGreenUpdatePolicy", {})
-        .get("TrafficRoutingConfiguration", {})
+    endpoint = ctx.app.store.get(ctx, "Endpoint", name)
+    variants = _retained(ctx, name, config["ProductionVariants"], params)
+    how = params.get("DeploymentConfig", {})
+    if params.get("RetainDeploymentConfig"):
+        if how:
+            raise AwsError(
+                "ValidationException", "RetainDeploymentConfig and DeploymentConfig cannot be given together."
+            )
+        how = endpoint.get("LastDeploymentConfig", {})
+    deployment.check(ctx, how, _counts(variants))
+    scaling.check_update(
+        ctx, name, _types(ctx, name), {v["VariantName"]: v["InstanceType"] for v in variants}
     )
-    if routing.get("Type", "ALL_AT_ONCE") != "ALL_AT_ONCE" or params.get("DeploymentConfig", {}).get(
-        "RollingUpdatePolicy"
-    ):
-        raise jobs.refuse(
-            "shifts traffic all at once; canary, linear and rolling updates are not implemented."
-        )
-    if params.get("RetainAllVariantProperties"):
-        raise jobs.refuse("does not implement RetainAllVariantProperties.")
 
-    def updating(found: Record) -> Record:
-        _idle(found)
-        return {"EndpointStatus": "Updating", "FailureReason": None}
+    coming = _coming(config, variants)
+    record = ctx.app.store.update(ctx, "Endpoint", name, lambda found: {**_updating(found), **coming})
 
-    record = ctx.app.store.update(ctx, "Endpoint", params["EndpointName"], updating)
-    _background(ctx, record["EndpointName"], _replace, config["EndpointConfigName"])
+    def update() -> Mapping[str, Any]:
+        green = _start(ctx, name, config, variants)
+        _replace(ctx, name, green, how)
+        return {**_serving(green), "LastDeploymentConfig": how or None}
+
+    _background(ctx, record["EndpointName"], update)
     return record
+
+
+def _replace(ctx: Context, name: str, green: Fleet, how: Mapping[str, Any]) -> None:
+    """Let the new fleet answer, at the end alone, and stop the old one; the other way round where it is rolled back."""
+    live = traffic.traffic_of(ctx, name)
+    if live is None:  # the endpoint failed before: there is nothing to shift from
+        traffic.begin(ctx, name, green)
+        return
+    blue = live.fleet
+
+    def tell(variants: list[dict[str, Any]]) -> None:
+        def change(found: Record) -> Mapping[str, Any]:
+            return {
+                "PendingDeploymentSummary": {
+                    **found["PendingDeploymentSummary"],
+                    "ProductionVariants": variants,
+                }
+            }
+
+        record = ctx.app.store.update(ctx, "Endpoint", name, change)
+        state_changed(ctx, "Endpoint Deployment", record["_arn"], record)
+
+    try:
+        deployment.shift(ctx, live, green, how, tell)
+    except BaseException:
+        live.settle(blue)
+        rolling = ctx.app.store.update(ctx, "Endpoint", name, EndpointStatus="RollingBack")
+        state_changed(ctx, "Endpoint Deployment", rolling["_arn"], rolling)
+        green.stop(drain=True)
+        raise
+    live.settle(green)
+    blue.stop(drain=True)
+
+
+def _retained(
+    ctx: Context, name: str, variants: list[dict[str, Any]], params: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """The variants of the new configuration, with the counts and weights that they have now where those are to be retained."""
+    excluded = [one["VariantPropertyType"] for one in params.get("ExcludeRetainedVariantProperties", [])]
+    if not params.get("RetainAllVariantProperties"):
+        if excluded:
+            raise AwsError(
+                "ValidationException",
+                "ExcludeRetainedVariantProperties needs RetainAllVariantProperties to be true.",
+            )
+        return variants
+    live = traffic.traffic_of(ctx, name)
+    now_has = {variant.name: variant for variant in live.fleet.variants} if live else {}
+    kept = []
+    for variant in variants:
+        held = now_has.get(variant["VariantName"])
+        own = dict(variant)
+        if held and "DesiredInstanceCount" not in excluded:
+            own["InitialInstanceCount"] = held.count
+        if held and "DesiredWeight" not in excluded:
+            own["InitialVariantWeight"] = held.weight
+        kept.append(own)
+    return kept
 
 
 @action("sagemaker", "UpdateEndpointWeightsAndCapacities")
 def update_weights(ctx: Context, params: dict[str, Any]) -> Record:
-    """Change how traffic is shared between the variants; takes effect with the next invocation."""
+    """Change how traffic is shared between the variants, and how many instances each is said to have."""
     name = params["EndpointName"]
     _idle(ctx.app.store.get(ctx, "Endpoint", name))
-    fleet = fleet_of(ctx, name)
-    if fleet is None:
+    live = traffic.traffic_of(ctx, name)
+    if live is None:
         raise AwsError("ValidationException", f'Endpoint "{name}" has no variants in service.')
+    fleet = live.fleet
+    changes: list[tuple[Variant, dict[str, Any]]] = []
     for wanted in params["DesiredWeightsAndCapacities"]:
         variant = fleet.pick(wanted["VariantName"])
         if variant is None:
@@ -173,32 +159,53 @@ def update_weights(ctx: Context, params: dict[str, Any]) -> Record:
                 "ValidationException",
                 f'Could not find variant "{wanted["VariantName"]}" of endpoint "{name}".',
             )
-        variant.weight = wanted.get("DesiredWeight", variant.weight)
-        if "DesiredInstanceCount" in wanted:
-            variant.config = {**variant.config, "InitialInstanceCount": wanted["DesiredInstanceCount"]}
-    return ctx.app.store.update(ctx, "Endpoint", name, ProductionVariants=_summaries(ctx, fleet))
+        if wanted.get("ServerlessUpdateConfig"):
+            raise jobs.refuse("does not implement serverless variants.")
+        changes.append((variant, wanted))
+    record = ctx.app.store.update(ctx, "Endpoint", name, _updating)
+
+    def weigh() -> Mapping[str, Any]:
+        for variant, wanted in changes:
+            variant.weight = wanted.get("DesiredWeight", variant.weight)
+            variant.count = wanted.get("DesiredInstanceCount", variant.count)
+        return _serving(fleet)
+
+    _background(ctx, record["EndpointName"], weigh)
+    return record
 
 
 @action("sagemaker", "DeleteEndpoint")
 def delete_endpoint(ctx: Context, params: dict[str, Any]) -> None:
     """Forget the endpoint and end its processes; one that is being created or updated cannot be deleted, as on AWS."""
     name = params["EndpointName"]
-    with _switching:
+    with ctx.app.store.lock:
         _idle(ctx.app.store.get(ctx, "Endpoint", name))
         record = ctx.app.store.delete(ctx, "Endpoint", name)
-        fleet = _fleets.pop(_key(ctx, name), None)
-    if fleet is not None:
-        fleet.stop()
+        live = traffic.end(ctx, name)
+    scaling.forget(ctx, record["EndpointName"])
+    if live is not None:
+        live.fleet.stop()
     state_changed(ctx, "Endpoint", record["_arn"], {**record, "EndpointStatus": "Deleted"})
 
 
-def fleet_of(ctx: Context, endpoint: str) -> Fleet | None:
-    """What serves an endpoint now."""
-    return _fleets.get(_key(ctx, endpoint))
+def resume(ctx: Context, name: str) -> None:
+    """Bring up again, in the background, what served an endpoint whose record outlived the server that it was made by."""
+    record = ctx.app.store.update(ctx, "Endpoint", name, EndpointStatus="SystemUpdating")
+    config = ctx.app.store.get(ctx, "EndpointConfig", record["EndpointConfigName"])
+    held = {row["VariantName"]: row for row in record.get("ProductionVariants", [])}
+    variants = []
+    for variant in config["ProductionVariants"]:
+        row = held.get(variant["VariantName"], {})
+        count = row.get("DesiredInstanceCount", variant["InitialInstanceCount"])
+        weight = row.get("DesiredWeight", variant.get("InitialVariantWeight", 1.0))
+        variants.append({**variant, "InitialInstanceCount": count, "InitialVariantWeight": weight})
 
+    def start() -> Mapping[str, Any]:
+        fleet = _start(ctx, name, config, variants)
+        traffic.begin(ctx, name, fleet)
+        return _serving(fleet)
 
-def _key(ctx: Context, endpoint: str) -> tuple[int, str, str, str]:
-    return (id(ctx.app), ctx.account, ctx.region, endpoint.lower())
+    _background(ctx, name, start)
 
 
 def _idle(record: Record) -> None:
@@ -207,64 +214,71 @@ def _idle(record: Record) -> None:
         raise AwsError("ValidationException", f'Cannot update in-progress endpoint "{record["_arn"]}".')
 
 
-def _background(ctx: Context, name: str, work: Any, config: str) -> None:
+def _updating(record: Record) -> Record:
+    """What an endpoint's record says from now on; raises while it is on its way to another state."""
+    _idle(record)
+    return {"EndpointStatus": "Updating", "FailureReason": None}
+
+
+def _background(ctx: Context, name: str, work: Work) -> None:
+    """Do the work; what it returns, or the reason why it failed, goes into the endpoint's record with its status."""
+
     def run() -> None:
         try:
-            changes = work(ctx, name, config)
-        except InputError as problem:
-            changes = {"FailureReason": str(problem)[:MESSAGE]}
+            changes = work()
+        except (InputError, deployment.RolledBack) as problem:
+            changes = {"FailureReason": str(problem)[:REASON]}
         except Exception as problem:
             log.exception("endpoint %s", name)
-            changes = {"FailureReason": f"InternalServerError: {type(problem).__name__}: {problem}"[:MESSAGE]}
-        status = "InService" if fleet_of(ctx, name) else "Failed"
+            changes = {"FailureReason": f"InternalServerError: {type(problem).__name__}: {problem}"[:REASON]}
+        status = "InService" if traffic.traffic_of(ctx, name) else "Failed"
+        changes = {**changes, "PendingDeploymentSummary": None}
         record = ctx.app.store.update(ctx, "Endpoint", name, EndpointStatus=status, **changes)
         state_changed(ctx, "Endpoint", record["_arn"], record)
 
     ctx.app.background(f"Endpoint/{ctx.account}/{ctx.region}/{name}", run)
 
 
-def _start(ctx: Context, name: str, config_name: str) -> Fleet:
-    config = ctx.app.store.get(ctx, "EndpointConfig", config_name)
+def _start(ctx: Context, name: str, config: Record, variants: list[dict[str, Any]]) -> Fleet:
+    """The fleet of a configuration, up. Raises InputError with the reason where it does not come up."""
     parts = []
-    for variant in config["ProductionVariants"]:
+    for variant in variants:
         try:
             model = ctx.app.store.get(ctx, "Model", variant["ModelName"])
-            definitions = (
-                [model["PrimaryContainer"]] if model.get("PrimaryContainer") else model["Containers"]
-            )
-            resolved = [_resolved(ctx, definition) for definition in definitions]
+            resolved = models.containers(ctx, model)
         except AwsError as problem:
             raise InputError(problem.message) from None
         parts.append((variant, model.get("ExecutionRoleArn") or config.get("ExecutionRoleArn", ""), resolved))
-    return Fleet.start(ctx, name, parts)
+    return Fleet.start(ctx, name, config, parts)
 
 
-def _create(ctx: Context, name: str, config: str) -> dict[str, Any]:
-    fleet = _fleets[_key(ctx, name)] = _start(ctx, name, config)
-    return {"ProductionVariants": _summaries(ctx, fleet)}
+def _counts(variants: list[dict[str, Any]]) -> dict[str, int]:
+    return {variant["VariantName"]: variant["InitialInstanceCount"] for variant in variants}
 
 
-def _replace(ctx: Context, name: str, config: str) -> dict[str, Any]:
-    new = _start(ctx, name, config)
-    with _switching:
-        old = _fleets.get(_key(ctx, name))
-        _fleets[_key(ctx, name)] = new
-    if old is not None:
-        old.stop(drain=True)
-    return {"EndpointConfigName": config, "ProductionVariants": _summaries(ctx, new)}
+def _types(ctx: Context, name: str) -> dict[str, str]:
+    live = traffic.traffic_of(ctx, name)
+    return {v.name: v.config["InstanceType"] for v in live.fleet.variants} if live else {}
 
 
-def _summaries(ctx: Context, fleet: Fleet) -> list[dict[str, Any]]:
+def _coming(config: Record, variants: list[dict[str, Any]]) -> dict[str, Any]:
+    """The deployment that begins now, as Describe tells of it."""
+    return {
+        "PendingDeploymentSummary": {
+            "EndpointConfigName": config["EndpointConfigName"],
+            "ProductionVariants": deployment.pending(variants, "Creating", "Launching {count} instance(s)."),
+            "StartTime": now(),
+        }
+    }
+
+
+def _serving(fleet: Fleet) -> dict[str, Any]:
+    """The members of an endpoint's record that tell what serves it."""
     moment = now()
-    found = []
+    rows = []
     for variant in fleet.variants:
-        count = variant.config.get("InitialInstanceCount", 1)
-        model = ctx.app.store.find(ctx, "Model", variant.config["ModelName"]) or {}
-        definitions = (
-            [model["PrimaryContainer"]] if model.get("PrimaryContainer") else model.get("Containers", [])
-        )
-        images = [_resolved(ctx, definition)["Image"] for definition in definitions]
-        found.append(
+        images = [server.image for server in variant.servers]
+        rows.append(
             {
                 "VariantName": variant.name,
                 "DeployedImages": [
@@ -273,62 +287,13 @@ def _summaries(ctx: Context, fleet: Fleet) -> list[dict[str, Any]]:
                 ],
                 "CurrentWeight": variant.weight,
                 "DesiredWeight": variant.weight,
-                "CurrentInstanceCount": count,
-                "DesiredInstanceCount": count,
+                "CurrentInstanceCount": variant.count,
+                "DesiredInstanceCount": variant.count,
             }
         )
-    return found
-
-
-# Invocation
-
-
-@action("sagemaker-runtime", "InvokeEndpoint")
-def invoke_endpoint(ctx: Context, params: dict[str, Any]) -> Record:
-    """The container's answer; its refusal becomes AWS's ModelError with the original status and message."""
-    name = params["EndpointName"]
-    while True:
-        fleet = fleet_of(ctx, name)
-        if fleet is None:
-            raise AwsError("ValidationError", f"Endpoint {name} of account {ctx.account} not found.")
-        variant = fleet.pick(params.get("TargetVariant"))
-        if variant is None:
-            raise AwsError("ValidationError", f"Variant {params['TargetVariant']} not found for Request")
-        with fleet.serving():
-            if fleet_of(ctx, name) is fleet:  # else an update replaced it just now
-                answer = variant.invoke(params.get("Body", b""), _headers(params))
-                break
-    if answer.status != 200:
-        raise _model_error(
-            ctx, name, variant.stream, answer.status, answer.body.decode(errors="replace")[:MESSAGE]
-        )
     return {
-        "Body": answer.body,
-        "ContentType": answer.content_type,
-        "InvokedProductionVariant": variant.name,
-        "CustomAttributes": answer.custom_attributes or None,
+        "EndpointConfigName": fleet.config,
+        "ProductionVariants": rows,
+        "DataCaptureConfig": None,
+        **capture.summary(fleet.capture),
     }
-
-
-def _headers(params: Mapping[str, Any]) -> dict[str, str]:
-    passed = {
-        "Content-Type": params.get("ContentType") or "application/octet-stream",
-        "Accept": params.get("Accept"),
-        "X-Amzn-SageMaker-Custom-Attributes": params.get("CustomAttributes"),
-        "X-Amzn-SageMaker-Inference-Id": params.get("InferenceId"),
-    }
-    return {name: value for name, value in passed.items() if value}
-
-
-def _model_error(ctx: Context, endpoint: str, stream: str, status: int, message: str) -> AwsError:
-    group = f"/aws/sagemaker/Endpoints/{endpoint}"
-    side = "client" if status < 500 else "server"
-    return AwsError(
-        "ModelError",
-        f'Received {side} error ({status}) from primary with message "{message}". See https://{ctx.region}.console.aws.amazon.com'
-        f"/cloudwatch/home?region={ctx.region}#logEventViewer:group={group} in account {ctx.account} for more information.",
-        status=424,
-        OriginalStatusCode=status,
-        OriginalMessage=message,
-        LogStreamArn=f"arn:aws:logs:{ctx.region}:{ctx.account}:log-group:{group}:log-stream:{stream}",
-    )
