@@ -231,7 +231,7 @@ def assumed(session: Any, role: str, name: str, poll: float, **more: Any) -> Any
             return None
 
     keys = wait_for(ask, f"A session of {role.rpartition('/')[2]}", poll, SECONDS)
-    return Session(  # type: ignore[no-untyped-call]
+    return Session(
         keys["AccessKeyId"],
         keys["SecretAccessKey"],
         keys["SessionToken"],

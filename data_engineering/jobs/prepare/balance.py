@@ -56,7 +56,8 @@ def added(
     texts = [s["name"] for s in specs if s["kind"] == "category"]
     marks = [s["indicator"] for s in specs if s.get("indicator")]
     new = smote(frame, numbers, [*texts, *marks, *groups.values()], target, seed)
-    new = new.assign(**{schema["row_number"]: -np.arange(1, len(new) + 1), schema["synthetic"]: True})
+    new[schema["row_number"]] = -np.arange(1, len(new) + 1)
+    new[schema["synthetic"]] = True
     whole = pd.concat([frame, new.astype(dict.fromkeys(marks, float))], ignore_index=True)[frame.columns]
     whole = whole.astype({n: frame[n].dtype for n in (schema["row_number"], target, schema["synthetic"])})
     joint = pd.Series("all", index=whole.index)
@@ -64,7 +65,8 @@ def added(
         joint = whole[list(groups.values())].astype(str).agg(" · ".join, axis=1)
     if len(groups) > 1:
         joint = joint.where(joint.map(joint.value_counts()) >= SMALL, "(small groups)")
-    cells = {(str(g), int(y)): int(n) for (g, y), n in whole.groupby([joint, target]).size().items()}
+    sizes = whole.groupby([joint, target]).size()
+    cells = {(str(g), int(y)): int(n) for (g, y), n in zip(sizes.index, sizes, strict=True)}
     weights = bias.reweighing(cells) if unbias and groups else dict.fromkeys(cells, 1.0)
     whole[weight] = [weights[g, y] for g, y in zip(joint, whole[target], strict=True)]
     told = {

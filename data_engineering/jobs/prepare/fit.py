@@ -30,7 +30,7 @@ def sample(db: Any, column: str, limit: int) -> tuple[np.ndarray, np.ndarray]:
 
 def counts(db: Any, column: str) -> list[tuple[str | None, int]]:
     query = f"select {column}, count(*) from final where s = 0 group by 1 order by 2 desc, 1"
-    return db.execute(query).fetchall()  # type: ignore[no-any-return]
+    return db.execute(query).fetchall()
 
 
 def numeric(values: np.ndarray, winsor: float, scale: bool) -> dict[str, Any] | str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import tarfile
 import tempfile
@@ -96,33 +97,35 @@ class Model:
     """The model of the training job as a recipe: the same algorithm and hyperparameters, fitted to other rows.
 
     Rows count as they are, without the prepare job's weights: those move scores away from probabilities, and whether a label
-    is likely is asked here.
+    is likely is asked here. What it sees is made of the rows by its own transformer (`transformer`, `made`).
     """
 
     recipe: Any
     trees: int
     schema: dict[str, Any]
+    transformer: Any
+    made: dict[str, Any]
 
     @property
     def classifies(self) -> bool:
         return bool(self.schema["problem"] == "classification")
 
     def inputs(self, table: pd.DataFrame) -> Any:
-        """The rows as the recipe takes them: for boosting, numbers, and categories as their place in the schema's list."""
+        """The rows as the recipe takes them: features; for boosting numbers, a category as its place in its list."""
+        features = self.transformer.apply(table, self.made)
         if not self.trees:
-            return table[features(self.schema)]
-        kept = {s["name"]: s["categories"] for s in self.schema["features"] if "categories" in s}
+            return features
+        kept = {s["name"]: s["categories"] for s in self.made["features"] if "categories" in s}
         columns = [
-            pd.Categorical(table[n], categories=kept[n]).codes if n in kept else table[n]
-            for n in features(self.schema)
+            pd.Categorical(features[n], categories=kept[n]).codes if n in kept else features[n]
+            for n in features
         ]
         return np.column_stack(columns).astype(float)
 
     def fitted(self, inputs: Any, target: np.ndarray) -> Any:
         """A function from inputs to scores: probabilities of the positive label, or values."""
         if self.trees:
-            kinds = {s["name"]: s["kind"] for s in self.schema["features"]}
-            categories = [i for i, n in enumerate(features(self.schema)) if kinds.get(n) == "category"]
+            categories = [at for at, spec in enumerate(self.made["features"]) if "categories" in spec]
             data = lgb.Dataset(
                 inputs, target, categorical_feature=categories, params={"num_threads": 1, "verbosity": -1}
             )
@@ -163,14 +166,17 @@ def model(folder: Path, schema: dict[str, Any]) -> Model:
             archive.extractall(scratch, filter="data")
         hint = "Give it the model archive of the training job of M1."
         about = read_json(Path(scratch, "model.json"), hint)
-        trained_on = read_json(Path(scratch, "schema.json"), hint)
-        if features(trained_on) != features(schema) or about["problem"] != schema["problem"]:
+        made = read_json(Path(scratch, "transformer.json"), hint)
+        transformer = loaded(Path(scratch, "code", "transformer.py"), hint)
+        differ = transformer.differences(made, schema)
+        if differ or about["problem"] != schema["problem"]:
             raise BadInput(
-                "The model was trained on other columns.", "Run M1 again on the splits of today's D2."
+                f"The model was trained on other columns: {', '.join(differ[:8]) or about['problem']}.",
+                "Run D3 and M1 again on the splits of today's D2.",
             )
         file = Path(scratch, about["file"])
         if file.suffix == ".joblib":
-            return Model(joblib.load(file), 0, schema)
+            return Model(joblib.load(file), 0, schema, transformer, made)
         booster = lgb.Booster(model_file=str(file))
         settings = {"num_threads": 1, "verbosity": -1, "deterministic": True, "force_row_wise": True}
         dropped = {
@@ -181,7 +187,17 @@ def model(folder: Path, schema: dict[str, Any]) -> Model:
             "categorical_column",
         }
         kept = {k: v for k, v in booster.params.items() if k not in dropped}
-        return Model({**kept, **settings}, booster.num_trees(), schema)
+        return Model({**kept, **settings}, booster.num_trees(), schema, transformer, made)
+
+
+def loaded(file: Path, hint: str) -> Any:
+    """The transformer's code that came with the model."""
+    spec = importlib.util.spec_from_file_location("transformer_of_the_model", file)
+    if not file.is_file() or spec is None or spec.loader is None:
+        raise BadInput(f"The model's archive lacks code/{file.name}.", hint)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def folds(

@@ -24,6 +24,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,10 @@ class Trial:
     def error(self, scores: np.ndarray, target: np.ndarray | None = None) -> np.ndarray:
         return fixes.error(scores, self.target if target is None else target, self.model.classifies)
 
+    def mean_error(self, rows: np.ndarray, fitted: Any) -> float:
+        """The mean error of a fitted model on some of the rows."""
+        return float(self.error(fitted(some(self.inputs, rows)), self.target[rows]).mean())
+
     def gains(self, after: np.ndarray, aim: np.ndarray, target: np.ndarray) -> dict[str, dict[str, float]]:
         """The gain on the segments that a fix is for and overall, held against `target`."""
         old, new = self.error(self.before, target), self.error(after, target)
@@ -201,17 +206,8 @@ class Trial:
             if there.sum() < 30:
                 continue
             rows = slices.mask(one, self.bench.codes)
-            curve = fixes.learning(
-                self.model,
-                self.bench.train,
-                rows,
-                lambda fitted, there=there: float(
-                    fixes.error(
-                        fitted(some(self.inputs, there)), self.target[there], self.model.classifies
-                    ).mean()
-                ),
-                seed,
-            )
+            judge = partial(self.mean_error, there)
+            curve = fixes.learning(self.model, self.bench.train, rows, judge, seed)
             gap = float(error[there].mean() - error[~there].mean())
             advised.append(
                 {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -145,18 +145,19 @@ def looks(found: list[Cut], codes: list[np.ndarray], error: np.ndarray, least: i
         )
         kept = np.flatnonzero((n >= least) & (rows - n >= least))
         mean, rest, wide = contrast(n[kept], total[kept], squares[kept], rows, whole, whole_squares)
-        p = norm.sf((mean - rest) / wide)
+        off, reach = mean - rest, Z * wide
         bins = np.column_stack(np.unravel_index(kept, sizes))
+        terms = [tuple((at, int(b)) for at, b in zip(ats, row, strict=True)) for row in bins]
         return [
             Slice(
-                tuple(zip(ats, map(int, bins[i]), strict=True)),
-                " and ".join(
-                    f"{found[at].title}: {found[at].names[b]}" for at, b in zip(ats, bins[i], strict=True)
-                ),
-                int(n[kept[i]]),
-                *(float(x) for x in (mean[i], rest[i])),
-                *(float(mean[i] - rest[i] + z * wide[i]) for z in (-Z, Z)),
-                float(p[i]),
+                terms[i],
+                " and ".join(f"{found[at].title}: {found[at].names[b]}" for at, b in terms[i]),
+                rows=int(n[kept[i]]),
+                error=float(mean[i]),
+                rest=float(rest[i]),
+                low=float(off[i] - reach[i]),
+                high=float(off[i] + reach[i]),
+                p=float(norm.sf(off[i] / wide[i])),
             )
             for i in range(len(kept))
         ]
@@ -166,8 +167,8 @@ def looks(found: list[Cut], codes: list[np.ndarray], error: np.ndarray, least: i
     every = [s for some in alone for s in some]
     for pair in itertools.combinations(sorted(telling), 2):
         every += tested(pair)
-    q = adjusted(np.array([s.p for s in every])) if every else []
-    return [Slice(**{**s.__dict__, "q": float(v)}) for s, v in zip(every, q, strict=True)]
+    q = adjusted(np.array([s.p for s in every])) if every else np.zeros(0)
+    return [replace(s, q=float(v)) for s, v in zip(every, q, strict=True)]
 
 
 def worst(every: list[Slice], codes: list[np.ndarray], error: np.ndarray, most: int = 8) -> list[Slice]:
