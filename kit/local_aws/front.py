@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kit.local_aws import authorization, client, events, guard, wire
+from kit.local_aws import authorization, client, endpoint_metrics, events, guard, wire
 from kit.local_aws.asks import Place
 from kit.local_aws.callers import SERVICE_KEY, caller
 from kit.local_aws.gateway import Gateway, not_implemented
@@ -127,6 +127,7 @@ class App:
         guard.take_over()
         self.courier = Courier()
         events.take_over(self)
+        endpoint_metrics.take_over()
         self._gateway = Gateway()
         self._calls: deque[dict[str, Any]] = deque(maxlen=CALLS)
         self._counts: Counter[str] = Counter()

@@ -6,7 +6,6 @@ import io
 import json
 import threading
 import time
-import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,17 @@ import numpy as np
 import psutil
 import pytest
 from botocore.exceptions import ClientError
+from endpoints import (
+    ECHO,
+    create_config,
+    create_endpoint,
+    create_model,
+    echo,
+    invoke,
+    processes,
+    serve,
+    unique,
+)
 from lab import BUCKET, IMAGE, JOBS, Lab
 from sklearn.linear_model import LogisticRegression
 
@@ -27,16 +37,6 @@ pytestmark = [  # the SDK's own
     pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning"),
 ]
 ROWS = np.array([[2.0, 0, 0, 0], [-2.0, 0, 0, 0]])
-ECHO = """
-def model_fn(model_dir): return open(model_dir + "/word").read()
-def input_fn(data, content_type): return data
-def predict_fn(data, model): return f"{model}:{data}"
-def output_fn(prediction, accept): return prediction, "text/plain"
-"""
-
-
-def unique(name: str) -> str:
-    return f"{name}-{uuid.uuid4().hex[:8]}"
 
 
 @pytest.fixture(scope="module")
@@ -46,64 +46,6 @@ def classifier() -> bytes:
     packed = io.BytesIO()
     joblib.dump(LogisticRegression().fit(rows, (rows[:, 0] > 0).astype(int)), packed)
     return packed.getvalue()
-
-
-def create_model(lab: Lab, files: dict[str, str | bytes], **container: Any) -> str:
-    """The name of a new model whose archive holds the files."""
-    name = unique("model")
-    uri = lab.put_archive(f"{name}/model.tar.gz", files)
-    lab.client("sagemaker").create_model(
-        ModelName=name,
-        PrimaryContainer={"Image": IMAGE, "ModelDataUrl": uri, **container},
-        ExecutionRoleArn=lab.role,
-    )
-    return name
-
-
-def create_config(lab: Lab, **weights_of: Any) -> str:
-    """The name of a new endpoint configuration: variant=(model, weight)."""
-    name = unique("config")
-    lab.client("sagemaker").create_endpoint_config(
-        EndpointConfigName=name,
-        ProductionVariants=[
-            {
-                "VariantName": variant,
-                "ModelName": model,
-                "InitialInstanceCount": 1,
-                "InstanceType": "ml.m5.large",
-                "InitialVariantWeight": weight,
-            }
-            for variant, (model, weight) in weights_of.items()
-        ],
-    )
-    return name
-
-
-def create_endpoint(lab: Lab, config: str) -> dict[str, Any]:
-    """A new endpoint, once it is in service or failed."""
-    name = unique("endpoint")
-    lab.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=config)
-    return lab.endpoint(name)
-
-
-def serve(lab: Lab, files: dict[str, str | bytes], **container: Any) -> str:
-    """The name of a new endpoint in service."""
-    made = create_endpoint(lab, create_config(lab, All=(create_model(lab, files, **container), 1)))
-    assert made["EndpointStatus"] == "InService", made.get("FailureReason")
-    return str(made["EndpointName"])
-
-
-def echo(word: str) -> dict[str, str | bytes]:
-    return {"word": word, "code/inference.py": ECHO}
-
-
-def invoke(lab: Lab, name: str, body: str | bytes, **more: Any) -> tuple[bytes, dict[str, Any]]:
-    answer = lab.client("sagemaker-runtime").invoke_endpoint(EndpointName=name, Body=body, **more)
-    return answer["Body"].read(), answer
-
-
-def processes(lab: Lab) -> list[psutil.Process]:
-    return psutil.Process(lab.server.pid).children(recursive=True)
 
 
 def test_model_builder_deploys_what_was_trained(either: Lab, classifier: bytes) -> None:
