@@ -29,7 +29,7 @@ from kit.local_aws.targets import Courier
 from kit.local_aws.trail import Seen, Trail
 from kit.local_aws.wire import Call, Environ, Reply
 
-__all__ = ["App", "Context", "Handler", "action", "after", "before", "handler_of"]
+__all__ = ["App", "Context", "Handler", "action", "after", "before", "handler_of", "local"]
 
 Handler = Callable[[Context, dict[str, Any]], Mapping[str, Any] | None]
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -40,6 +40,8 @@ MODULES = (
     "sessions",
     "buckets",
     "users",
+    "alarms",
+    "schedules",
     "cloudtrail",
     "config",
     "guardduty",
@@ -74,6 +76,7 @@ CALLS = 1000  # how many of the last calls are kept
 
 _handlers: dict[tuple[str, str], Handler] = {}
 _before: dict[tuple[str, str], Handler] = {}
+_local: dict[str, Callable[..., dict[str, Any]]] = {}
 _after: dict[tuple[str, str], Handler] = {}
 
 
@@ -105,6 +108,16 @@ def after(service: str, *names: str) -> Callable[[Decorated], Decorated]:
     def register(function: Decorated) -> Decorated:
         for name in names:
             _after[service, name] = function
+        return function
+
+    return register
+
+
+def local(what: str) -> Callable[[Decorated], Decorated]:
+    """Registers a function that answers the kit itself at `/_local/<what>`: it gets the app and the body's members."""
+
+    def register(function: Decorated) -> Decorated:
+        _local[what] = function
         return function
 
     return register
@@ -308,6 +321,8 @@ class App:
             return _json(self.status())
         if what == "calls":
             return _json({"calls": list(self._calls)})
+        if what in _local:
+            return _json(_local[what](self, **json.loads(body or b"{}")))
         return _json({"message": f"There is no /_local/{what}."}, 404)
 
     def _wait(
