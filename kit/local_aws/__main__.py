@@ -45,7 +45,7 @@ def main(folder: Path, port: int, lock: int, ready: int) -> None:
 
     from werkzeug.serving import make_server
 
-    from kit.local_aws import client
+    from kit.local_aws import client, schedules
     from kit.local_aws.front import App
     from kit.local_aws.gateway import make_user
 
@@ -63,6 +63,7 @@ def main(folder: Path, port: int, lock: int, ready: int) -> None:
     os.ftruncate(lock, 0)
     os.pwrite(lock, str(os.getpid()).encode(), 0)
     threading.Thread(target=server.serve_forever, name="serve", daemon=True).start()
+    schedules.start(app)
     file = folder / "server.json"
     _write(file, {"url": app.url, "pid": os.getpid(), "account": account, "started": app.started.isoformat()})
     log.info("account %s answers at %s after %.2f s", account, app.url, time.perf_counter() - began)
