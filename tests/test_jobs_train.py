@@ -21,7 +21,10 @@ from jobs import CHURN, SPEND
 from kit import churn, data, plan
 
 (prepare,) = jobs.load("data_engineering/jobs/prepare", "script")
-script, inference, evaluation = jobs.load("model_engineering/jobs/train", "script", "inference", "evaluation")
+features, _ = jobs.load("data_engineering/jobs/features", "script", "transformer")
+script, inference, inputs, transformer, evaluation = jobs.load(
+    "model_engineering/jobs/train", "script", "inference", "inputs", "transformer", "evaluation"
+)
 
 
 def prepared(folder: Path, frame: pd.DataFrame, block: plan.Data, *more: str) -> Path:
@@ -78,11 +81,13 @@ def test_the_model_folder_has_all_that_serving_needs(trained: Path) -> None:
     assert {p.name for p in (trained / "model").iterdir()} == {
         about["file"],
         "schema.json",
+        "transformer.json",
         "model.json",
         "metrics.json",
         "code",
     }
-    assert {p.name for p in (trained / "model" / "code").iterdir()} == {"inference.py", "requirements.txt"}
+    code = {p.name for p in (trained / "model" / "code").iterdir()}
+    assert code == {"inference.py", "transformer.py", "requirements.txt"}
 
 
 def test_the_evaluation_has_what_a_report_draws(trained: Path) -> None:
@@ -269,15 +274,14 @@ def raw(table: pd.DataFrame, rows: int = 5) -> list[dict[str, Any]]:
 def test_served_rows_get_exactly_what_training_gave_them(
     trained: Path, splits: Path, table: pd.DataFrame
 ) -> None:
-    schema = told(trained / "model" / "schema.json")
+    model = inference.model_fn(str(trained / "model"))
     text = pd.read_csv(io.StringIO(table.to_csv(index=False)), dtype=str, keep_default_na=False)
     for split in ("train", "validation", "test"):
         prepared_rows = pd.read_parquet(splits / split)
         served = text.iloc[prepared_rows.row_number.to_numpy() - 1].to_dict("records")
-        features = inference.transform(inference.frame(served, schema), schema)
-        pd.testing.assert_frame_equal(
-            features, prepared_rows[list(features.columns)], check_exact=True, check_dtype=False
-        )
+        made = transformer.features(inference.frame(served, model.schema), model.recipe)
+        wanted = prepared_rows[inference.names(model.recipe)]
+        pd.testing.assert_frame_equal(made, wanted, check_exact=True, check_dtype=False)
 
 
 def test_scores_do_not_depend_on_the_format_nor_on_the_company(trained: Path, table: pd.DataFrame) -> None:
@@ -323,8 +327,8 @@ def test_a_category_never_seen_is_other_and_columns_never_seen_are_ignored(
     trained: Path, table: pd.DataFrame
 ) -> None:
     record = raw(table, 1)[0]
-    schema = told(trained / "model" / "schema.json")
-    odd = inference.transform(inference.frame([{**record, "region": "moon 🌕"}], schema), schema)
+    model = inference.model_fn(str(trained / "model"))
+    odd = transformer.features(inference.frame([{**record, "region": "moon 🌕"}], model.schema), model.recipe)
     assert odd.region.tolist() == ["(other)"]
     assert ask(trained, json.dumps({**record, "region": "moon 🌕"}))[0] == 200
     assert ask(trained, json.dumps({**record, "shoe_size": 44})) == ask(trained, json.dumps(record))
@@ -392,9 +396,12 @@ def test_whatever_is_sent_gets_a_number_or_a_reason(rows: list[dict[str, Any]]) 
         "scale": 2.0,
     }
     numeric["indicator"] = "data_gb__missing"
-    kinds = ["a", inference.MISSING, inference.OTHER]
+    kinds = ["a", transformer.MISSING, transformer.OTHER]
     features = [numeric, {"kind": "category", "name": "contract", "categories": kinds}]
     schema = {"columns": ["data_gb", "contract"], "features": features, "missing_words": {"*": ["unknown"]}}
+    schema |= {"row_number": "row_number", "id": "", "time": ""}
+    recipe = inputs.copies(schema)
+    schema = inputs.request(recipe, dated=False)
     read = inference.input_fn(json.dumps(rows), "application/json")
     if isinstance(read, inference.BadPayload):
         assert not rows
@@ -404,7 +411,7 @@ def test_whatever_is_sent_gets_a_number_or_a_reason(rows: list[dict[str, Any]]) 
     except inference.BadPayload:
         assert not all({"contract", "data_gb"} & set(r) for r in rows)
         return
-    codes = inference.codes(inference.transform(table, schema), schema)
+    codes = inference.codes(transformer.features(table, recipe), recipe)
     assert codes.shape == (len(rows), 3)
     assert np.isfinite(codes).all()
     assert ((codes[:, 0] >= -0.5) & (codes[:, 0] <= 4)).all()

@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jobs import CHURN, SPEND
+from sklearn.metrics import roc_auc_score
 
 from kit import churn, data, plan
 
 (prepare,) = jobs.load("data_engineering/jobs/prepare", "script")
+(engineering,) = jobs.load("data_engineering/jobs/features", "script")
 (training,) = jobs.load("model_engineering/jobs/train", "script")
 script, part, slices, labels, fixes = jobs.load(
     "data_engineering/jobs/tune_data", "script", "part", "slices", "labels", "fixes"
@@ -36,15 +38,20 @@ def divided(folder: Path, block: plan.Data, rows: int, *more: str) -> None:
 def prepared(folder: Path, block: plan.Data, *algorithm: str, rows: int = ROWS) -> Path:
     """Splits, schema and a model's archive, as D2 and M1 leave them."""
     divided(folder, block, rows)
+    archived(folder, *algorithm)
+    return folder
+
+
+def archived(folder: Path, *options: str) -> None:
+    """A model of the folder's splits in its archive."""
     out = folder / "job"
     out.mkdir()
     channels = {"train": folder / "train", "validation": folder / "validation", "schema": folder / "report"}
     channels |= {"model_dir": out / "model", "output_data_dir": out / "data", "output_dir": out}
-    assert training.main([*(f"--{k}={v}" for k, v in channels.items()), *algorithm]) == 0
+    assert training.main([*(f"--{k}={v}" for k, v in channels.items()), *options]) == 0
     (folder / "archive").mkdir()
     with tarfile.open(folder / "archive" / "model.tar.gz", "w:gz") as archive:
         archive.add(out / "model", arcname=".")
-    return folder
 
 
 def run(folder: Path, out: Path, *more: str) -> int:
@@ -236,7 +243,28 @@ def test_a_missing_input_is_named(splits: Path, tmp_path: Path, option: str, why
 
 def test_a_model_of_other_columns_is_refused(splits: Path, spend: tuple[Path, Path], tmp_path: Path) -> None:
     assert run(splits, tmp_path, f"--model={spend[0] / 'archive'}") == 1
-    assert "Run M1 again" in (tmp_path / "message").read_text(encoding="utf-8")
+    assert "Run D3 and M1 again" in (tmp_path / "message").read_text(encoding="utf-8")
+
+
+def test_a_model_of_engineered_features_sees_them_made_of_the_rows(splits: Path, tmp_path: Path) -> None:
+    places = {n: splits / n for n in ("train", "validation", "test")} | {"schema": splits / "report"}
+    places |= {f"features-{n}": tmp_path / n for n in ("train", "validation", "test")}
+    places |= {"report": tmp_path / "report", "transformer": tmp_path / "transformer"}
+    assert (
+        engineering.main([*(f"--{k}={v}" for k, v in places.items()), "--groups", "bends", "products"]) == 0
+    )
+    archived(tmp_path, *BOOSTING, f"--transformer={tmp_path / 'transformer'}")
+    schema = json.loads((splits / "report" / "schema.json").read_text(encoding="utf-8"))
+    model = part.model(tmp_path / "archive", schema)
+    rows, made = (pd.read_parquet(folder / "validation") for folder in (splits, tmp_path))
+    inputs = model.inputs(rows)
+    names = [spec["name"] for spec in model.made["features"]]
+    numbers = [n for n in names if n not in schema["columns"] or made[n].dtype == float]
+    assert set(names) - set(rows)
+    np.testing.assert_allclose(inputs[:, [names.index(n) for n in numbers]], made[numbers], rtol=1e-12)
+    target = rows["churned"].to_numpy(dtype=float)
+    scores = model.fitted(inputs, target)(inputs)
+    assert roc_auc_score(target, scores) > 0.8
 
 
 # --- the parts

@@ -34,6 +34,19 @@ def load(folder: str | Path) -> dict[str, Any]:
     return recipe
 
 
+def differences(recipe: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
+    """The columns that features are made of and that rows of this schema lack, or have prepared in another way."""
+    used = {source for spec in recipe["features"] for source in spec["sources"]}
+    there = {spec["name"]: _told(spec) for spec in schema["features"]}
+    asked = [s for s in recipe["prepared"]["features"] if {s["name"], s.get("indicator")} & used]
+    return [spec["name"] for spec in asked if there.get(spec["name"]) != _told(spec)]
+
+
+def _told(spec: Mapping[str, Any]) -> list[Any]:
+    how = ("kind", "fill", "low", "high", "center", "scale", "indicator", "categories")
+    return [spec.get(key) for key in how]
+
+
 def features(rows: pd.DataFrame, recipe: Mapping[str, Any]) -> pd.DataFrame:
     """The features of rows as they come, one column each in the order of the recipe, with the index of `rows`.
 
@@ -53,10 +66,10 @@ def prepared(rows: pd.DataFrame, recipe: Mapping[str, Any]) -> pd.DataFrame:
     for spec in schema["features"]:
         name = spec["name"]
         words = {*everywhere, *schema["missing_words"].get(name, ())}
-        marks = [mark for w in words if np.isfinite(mark := _number(w))]
+        marks = [mark for w in words if np.isfinite(mark := number(w))]
         given = rows[name] if name in rows else [None] * len(rows)
         text = [_text(v, words) for v in given]
-        numbers = np.array([_number(t) for t in text], dtype=float)
+        numbers = np.array([number(t) for t in text], dtype=float)
         numbers[np.isin(numbers, marks)] = np.nan
         if spec["kind"] == "numeric":
             filled = np.where(np.isnan(numbers), spec["fill"], numbers)
@@ -65,7 +78,7 @@ def prepared(rows: pd.DataFrame, recipe: Mapping[str, Any]) -> pd.DataFrame:
                 out[spec["indicator"]] = np.isnan(numbers).astype(float)
         else:
             known = set(spec["categories"][:-2])
-            marked = {t for t in text if t is not None and _number(t) in marks}
+            marked = {t for t in text if t is not None and number(t) in marks}
             out[name] = [MISSING if t is None or t in marked else t if t in known else OTHER for t in text]
     return pd.DataFrame(out, index=rows.index)
 
@@ -78,7 +91,7 @@ def _text(value: Any, words: set[str]) -> str | None:
     return None if not text or text in words else text
 
 
-def _number(text: str | None) -> float:
+def number(text: str | None) -> float:
     """Text as a finite number; NaN if it is none."""
     try:
         value = float(text) if text is not None and "_" not in text else np.nan

@@ -1,9 +1,15 @@
-"""Serves the model: raw rows in, predictions out. The same cleaning, encoding and scaling as in training, from schema.json.
+"""Serves the model: raw rows in, predictions out, by the transformer that made the features it was trained on (transformer.py).
 
 The four functions are those that SageMaker's scikit-learn image calls. Requests are JSON Lines (one object a line), JSON (an
-object, a list of them, or {"instances": [...]}), or CSV (with a header, or the schema's columns in their order). A column that
-a row lacks is a missing value, and is filled as in training; a category that training did not see is "(other)"; columns that
-the schema does not know are ignored. A payload that cannot be read this way gets status 400 and says why.
+object, a list of them, or {"instances": [...]}), or CSV (with a header, or the schema's columns in their order).
+
+What a row may and must have is in schema.json under "request", one entry a column. A column that a row may lack counts as a
+missing value, and is filled as in training; a category that training did not see is "(other)"; columns that the schema does not
+know are ignored. A column that a row must have is there to make a date's features, or to count the earlier rows of its id: where
+it is lacking, nobody can say what training would have seen, so the row is refused. Null says that nobody knows it: no date, no
+earlier rows. Earlier rows are counted among those of the same request, so send them along, or send their number as "rows before".
+
+A payload that cannot be read this way gets status 400 and says why.
 """
 
 from __future__ import annotations
@@ -12,7 +18,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +29,8 @@ os.environ.setdefault(
 
 import numpy as np
 import pandas as pd
+import transformer
 
-MISSING, OTHER = "(missing)", "(other)"
-BLANK = " \t\n\r"
 JSON_LINES = ("application/jsonlines", "application/x-jsonlines", "application/jsonl", "application/x-ndjson")
 MANY = 100_000
 """Rows from which LightGBM's threads are worth their waiting for each other; below, one thread is as fast, and far faster on
@@ -38,10 +43,12 @@ class BadPayload(ValueError):
 
 @dataclass(frozen=True)
 class Model:
-    """What `model_fn` loads: a scikit-learn pipeline or a LightGBM booster, the schema, and how a score becomes a label."""
+    """What `model_fn` loads: a scikit-learn pipeline or a LightGBM booster; what a request holds; what features are made of it
+    and how; and how a score becomes a label."""
 
     predictor: Any
     schema: Mapping[str, Any]
+    recipe: Mapping[str, Any]
     about: Mapping[str, Any]
 
 
@@ -53,7 +60,7 @@ def model_fn(model_dir: str) -> Model:
     folder = Path(model_dir)
     schema = json.loads((folder / "schema.json").read_text(encoding="utf-8"))
     about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    return Model(load(folder / about["file"]), schema, about)
+    return Model(load(folder / about["file"]), schema, transformer.load(folder), about)
 
 
 def input_fn(body: str | bytes, content_type: str) -> list[dict[str, Any]] | BadPayload:
@@ -71,10 +78,12 @@ def predict_fn(data: list[Any] | BadPayload, model: Model) -> list[dict[str, Any
     if isinstance(data, BadPayload):
         return data
     try:
-        table = frame(data, model.schema)
+        features = transformer.features(frame(data, model.schema), model.recipe)
     except BadPayload as error:
         return error
-    exact = score(model.predictor, transform(table, model.schema), model.schema)
+    except transformer.BadRows as error:
+        return BadPayload(str(error))
+    exact = score(model.predictor, features, model.recipe)
     scores = [
         float(f"{s:.12g}") for s in exact
     ]  # sums of a batch and of a row alone differ in the last digits
@@ -150,106 +159,92 @@ def _object(item: Any, where: str) -> dict[str, Any]:
 
 
 def frame(data: Sequence[Any], schema: Mapping[str, Any]) -> pd.DataFrame:
-    """The rows as a table of the schema's columns, all text or None.
+    """The rows as a table of the columns that the model knows: values as they were sent, None where there is none.
 
     Raises:
-        BadPayload: none of the schema's columns is there, a CSV row has too many or too few values, or a value is a list or an
-            object.
+        BadPayload: none of the schema's columns is there, or one that must be; a CSV row has too many or too few values; a value
+            is a list or an object, or is not the number that it should be.
     """
     columns = schema["columns"]
     if isinstance(data[0], list):
-        header = [c.strip() for c in data[0]]
-        named = set(header) & set(columns)
-        if len(named) > len(columns) / 2 and len(data) > 1:
-            body = data[1:]
-        elif named and len(data) == 1:
-            raise BadPayload("The CSV has a header and no rows.")
-        else:
-            header, body = list(columns), list(data)
-        for n, row in enumerate(body, 1):
-            if len(row) != len(header):
-                raise BadPayload(
-                    f"Row {n} of the CSV has {len(row)} values; expected {len(header)}: {_some(header)}."
-                )
-        data = [dict(zip(header, row, strict=True)) for row in body]
+        data = _named(data, columns)
+    asked = {one["column"]: one for one in schema["request"]}
     for n, row in enumerate(data, 1):
         if not any(c in row for c in columns):
             raise BadPayload(f"Row {n} has none of the model's columns: {_some(columns)}.")
-    return pd.DataFrame(
-        {c: [_text(row.get(c), c, n) for n, row in enumerate(data, 1)] for c in columns}, dtype=object
-    )
+        for column, value in row.items():
+            if column in asked and isinstance(value, (list, dict)):
+                kind = "a list" if isinstance(value, list) else "an object"
+                raise BadPayload(f"Row {n}: {column} is {kind}, not a value.")
+        for one in asked.values():
+            instead = one.get("unless", "")
+            if one["must"] and one["column"] not in row and not (instead and instead in row):
+                raise BadPayload(f"Row {n} lacks {one['column']}: {one['says']}.")
+    table = pd.DataFrame({c: [row.get(c) for row in data] for c in columns}, dtype=object)
+    for name in columns:
+        if asked[name]["kind"] == "number" and "fill" not in asked[name]:
+            table[name] = _numbers(table[name], name)
+        elif asked[name]["kind"] == "date":
+            table[name] = [str(v).strip() or None if v is not None else None for v in table[name]]
+    if (before := transformer.BEFORE) in asked and any(before in row for row in data):
+        if lacking := [n for n, row in enumerate(data, 1) if before not in row]:
+            raise BadPayload(f"Row {lacking[0]} lacks {before!r}, which other rows of the request have.")
+        table[before] = np.nan_to_num(_numbers([row[before] for row in data], before, least=0.0))
+    if schema["row_number"] not in table:
+        table[schema["row_number"]] = np.arange(1, len(table) + 1)  # rows of a request come in order of time
+    return table
+
+
+def _named(data: Sequence[list[str]], columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV by column: its header's, if it has one, or the schema's in their order."""
+    header = [c.strip() for c in data[0]]
+    named = set(header) & set(columns)
+    if len(named) > len(columns) / 2 and len(data) > 1:
+        body = data[1:]
+    elif named and len(data) == 1:
+        raise BadPayload("The CSV has a header and no rows.")
+    else:
+        header, body = list(columns), data
+    for n, row in enumerate(body, 1):
+        if len(row) != len(header):
+            raise BadPayload(
+                f"Row {n} of the CSV has {len(row)} values; expected {len(header)}: {_some(header)}."
+            )
+    return [dict(zip(header, row, strict=True)) for row in body]
+
+
+def _numbers(values: Iterable[Any], column: str, least: float = -np.inf) -> np.ndarray:
+    """A column of numbers that no cleaning fills: NaN where there is none, at least `least`."""
+    text = [str(v).strip() if v is not None else "" for v in values]
+    found = np.array([transformer.number(t) for t in text], dtype=float)
+    wrong = [n for n, t in enumerate(text) if t and not found[n] >= least]
+    if wrong:
+        least_said = f" of at least {least:g}" if np.isfinite(least) else ""
+        raise BadPayload(f"Row {wrong[0] + 1}: {column} is no number{least_said}.")
+    return found
 
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
 
 
-def _text(value: Any, column: str, row: int) -> str | None:
-    """A value as the text that the table had it as; None if there is none."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, (list, dict)):
-        raise BadPayload(
-            f"Row {row}: {column} is a {'list' if isinstance(value, list) else 'object'}, not a value."
-        )
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-# --- from raw rows to what the model was trained on
-
-
-def transform(table: pd.DataFrame, schema: Mapping[str, Any]) -> pd.DataFrame:
-    """The features of raw rows: numbers filled, winsorised and scaled; categories among those of train.
-
-    `table` has the schema's columns as text or None. What is learned here is nothing: all numbers come from the schema.
-    """
-    words = schema["missing_words"]
-    out: dict[str, Any] = {}
-    for spec in schema["features"]:
-        name = spec["name"]
-        text = table[name].astype(object).str.strip(BLANK)
-        missing = [*words.get("*", ()), *words.get(name, ())]
-        text = text.mask(text.isin(["", *missing]) | text.isna(), None)
-        numbers = np.array([_number(t) for t in text], dtype=float)
-        numbers[np.isin(numbers, [_number(w) for w in missing])] = np.nan
-        if spec["kind"] == "numeric":
-            filled = np.where(np.isnan(numbers), spec["fill"], numbers)
-            out[name] = (np.clip(filled, spec["low"], spec["high"]) - spec["center"]) / spec["scale"]
-            if "indicator" in spec:
-                out[spec["indicator"]] = np.isnan(numbers).astype(float)
-        else:
-            text = text.mask(np.isin(numbers, [_number(w) for w in missing]), None)
-            known = set(spec["categories"][:-2])
-            out[name] = [MISSING if t is None else t if t in known else OTHER for t in text]
-    return pd.DataFrame(out)
-
-
-def _number(text: str | None) -> float:
-    """Text as a finite number; NaN if it is none."""
-    try:
-        value = float(text) if text is not None and "_" not in text else np.nan
-    except ValueError:
-        return np.nan
-    return value if np.isfinite(value) else np.nan
-
-
 # --- the model
 
 
-def names(schema: Mapping[str, Any]) -> list[str]:
-    """The features' columns in the order in which the model takes them."""
-    return [n for s in schema["features"] for n in (s["name"], s.get("indicator")) if n]
+def names(recipe: Mapping[str, Any]) -> list[str]:
+    """The features in the order in which the model takes them."""
+    return [spec["name"] for spec in recipe["features"]]
 
 
-def codes(features: pd.DataFrame, schema: Mapping[str, Any]) -> np.ndarray:
-    """Features as numbers: a category as its place in the schema's list, as LightGBM takes it."""
-    places = {
-        s["name"]: {c: n for n, c in enumerate(s["categories"])}
-        for s in schema["features"]
-        if "categories" in s
-    }
-    columns = [features[n].map(places[n]) if n in places else features[n] for n in names(schema)]
-    return np.column_stack([np.asarray(c, dtype=float) for c in columns])
+def codes(features: pd.DataFrame, recipe: Mapping[str, Any]) -> np.ndarray:
+    """Features as numbers: a category as its place in the recipe's list, as LightGBM takes it."""
+    columns = []
+    for spec in recipe["features"]:
+        column = features[spec["name"]]
+        if "categories" in spec:
+            column = column.map({c: n for n, c in enumerate(spec["categories"])})
+        columns.append(np.asarray(column, dtype=float))
+    return np.column_stack(columns)
 
 
 def load(file: Path) -> Any:
@@ -263,11 +258,16 @@ def load(file: Path) -> Any:
     return joblib.load(file)
 
 
-def score(predictor: Any, features: pd.DataFrame, schema: Mapping[str, Any]) -> np.ndarray:
-    """The chance of the positive label, or the predicted number, of each row."""
+def scores(model: Model, prepared: pd.DataFrame) -> np.ndarray:
+    """The chance of the positive label, or the predicted number, of rows as the prepare job writes them."""
+    return score(model.predictor, transformer.apply(prepared, model.recipe), model.recipe)
+
+
+def score(predictor: Any, features: pd.DataFrame, recipe: Mapping[str, Any]) -> np.ndarray:
+    """The same of rows of features."""
     if hasattr(predictor, "predict_proba"):
-        return np.asarray(predictor.predict_proba(features[names(schema)])[:, 1])
+        return np.asarray(predictor.predict_proba(features[names(recipe)])[:, 1])
     if hasattr(predictor, "named_steps"):
-        return np.asarray(predictor.predict(features[names(schema)]))
+        return np.asarray(predictor.predict(features[names(recipe)]))
     threads = 0 if len(features) > MANY else 1
-    return np.asarray(predictor.predict(codes(features, schema), num_threads=threads))
+    return np.asarray(predictor.predict(codes(features, recipe), num_threads=threads))

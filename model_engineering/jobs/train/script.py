@@ -1,7 +1,9 @@
-"""Trains a model on what the prepare job made: the training job of M1.
+"""Trains a model on what the prepare or the features job made: the training job of M1.
 
-Channels: train and validation (Parquet), and schema (schema.json; it may lie in train as well). Writes the model with its
-schema, metrics and inference code to SM_MODEL_DIR, and evaluation.json to SM_OUTPUT_DATA_DIR. Metrics are printed one a line, as
+Channels: train and validation (Parquet), schema (schema.json; it may lie in train as well), and for rows of the features job its
+transformer (transformer.json and transformer.py). Writes the model with all that serving raw rows takes to SM_MODEL_DIR: schema.json
+says what a request holds, transformer.json and code/transformer.py make features of it. Writes evaluation.json to SM_OUTPUT_DATA_DIR.
+Without the channel transformer the columns of the splits are the features. Metrics are printed one a line, as
 `validation:auc=0.812345`; the learning curve as `curve step=10 train_logloss=0.412345 validation_logloss=0.431234`.
 
 The inference code goes into the model as code/: one model.tar.gz is then enough to deploy, register or batch-transform, with
@@ -17,7 +19,6 @@ import platform
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,30 +27,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when the libraries b
 
 import evaluation
 import inference
-import joblib
+import inputs
 import lightgbm as lgb
+import models
 import numpy as np
-import pandas as pd
-import pyarrow.parquet as pq
 import sklearn
-from sklearn.compose import ColumnTransformer
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder
+from inputs import BadInput
 from threadpoolctl import threadpool_limits
-
-CURVE = (0.1, 0.25, 0.5, 1.0)
-"""Shares of train for the baseline's learning curve; boosting's is by iteration."""
-EVERY = 10
-"""Iterations between two points of boosting's curve."""
-CURVE_ROWS = 50_000
-
-
-class BadInput(Exception):
-    """The job cannot do its work: what happened, and what to do."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(f"{message}\n{hint}")
 
 
 def options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -84,6 +68,7 @@ def options(argv: Sequence[str] | None) -> argparse.Namespace:
         ("train", "SM_CHANNEL_TRAIN", channel / "train"),
         ("validation", "SM_CHANNEL_VALIDATION", channel / "validation"),
         ("schema", "SM_CHANNEL_SCHEMA", channel / "schema"),
+        ("transformer", "SM_CHANNEL_TRANSFORMER", channel / "transformer"),
         ("model-dir", "SM_MODEL_DIR", opt / "model"),
         ("output-data-dir", "SM_OUTPUT_DATA_DIR", opt / "output" / "data"),
         ("output-dir", "SM_OUTPUT_DIR", opt / "output"),
@@ -105,29 +90,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-@dataclass(frozen=True)
-class Part:
-    """A split: its features, its target, what each row weighs, and the groups of sensitive columns."""
-
-    features: pd.DataFrame
-    target: np.ndarray
-    weight: np.ndarray
-    groups: dict[str, np.ndarray]
-
-
 def train(chosen: argparse.Namespace) -> None:
     """The whole job.
 
     Raises:
-        BadInput: a channel or the schema is missing, has no rows or lacks columns, or a split has one class.
+        BadInput: a channel or the schema is missing, has no rows or lacks columns, the transformer is of other features, or a split
+            has one class.
     """
-    schema = read_schema([chosen.schema, chosen.train])
-    parts = {name: read(getattr(chosen, name), name, schema) for name in ("train", "validation")}
+    schema = inputs.schema([chosen.schema, chosen.train])
+    recipe = inputs.recipe(chosen.transformer, schema)
+    parts = {
+        name: inputs.split(getattr(chosen, name), name, schema, recipe) for name in ("train", "validation")
+    }
+    algorithm = models.baseline if chosen.algorithm == "baseline" else models.boosting
     with threadpool_limits(1, user_api="blas"):  # sums in one order, and no threads that wait for each other
-        fitted, file, curve = (baseline if chosen.algorithm == "baseline" else boosting)(
-            parts, schema, chosen
-        )
-    scores = {name: inference.score(fitted, part.features, schema) for name, part in parts.items()}
+        fitted, file, curve = algorithm(parts, recipe, chosen)
+    scores = {name: inference.score(fitted, part.features, recipe) for name, part in parts.items()}
     found = {
         name: measure(part.target, scores[name], schema, chosen.threshold) for name, part in parts.items()
     }
@@ -150,7 +128,7 @@ def train(chosen: argparse.Namespace) -> None:
         **about,
         "metrics": found,
         "curve": curve,
-        "importance": importance(fitted, schema),
+        "importance": models.importance(fitted, recipe),
     }
     if schema["problem"] == "classification":
         told |= evaluation.curves(parts["validation"].target, scores["validation"])
@@ -162,64 +140,17 @@ def train(chosen: argparse.Namespace) -> None:
         }
     if isinstance(fitted, lgb.Booster):
         told["trees"] = fitted.best_iteration if fitted.best_iteration > 0 else fitted.current_iteration()
-    save(fitted, chosen.model_dir / file)
-    for name, content in (("schema", schema), ("model", about), ("metrics", found)):
+    models.save(fitted, chosen.model_dir / file)
+    asked = inputs.request(recipe, dated=inputs.dated(chosen.train, schema["time"]))
+    for name, content in (("schema", asked), ("model", about), ("metrics", found), ("transformer", recipe)):
         write(chosen.model_dir / f"{name}.json", content)
     write(chosen.output_data_dir / "evaluation.json", told)
+    own = Path(__file__).parent
+    made = chosen.transformer if chosen.transformer.is_dir() else own
     code = chosen.model_dir / "code"
     code.mkdir(exist_ok=True)
-    for source in ("inference.py", "requirements.txt"):
-        shutil.copyfile(Path(__file__).with_name(source), code / source)
-
-
-def read_schema(folders: Sequence[Path]) -> dict[str, Any]:
-    """The schema in the first of the folders that has one."""
-    for folder in folders:
-        if (file := folder / "schema.json").is_file():
-            schema: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            return schema
-    raise BadInput(
-        f"There is no schema.json in {' or '.join(str(f) for f in folders)}.",
-        "Give the channel schema the report folder of the prepare job.",
-    )
-
-
-def read(folder: Path, name: str, schema: dict[str, Any]) -> Part:
-    """A split from the Parquet files of its channel."""
-    files = sorted(folder.rglob("*.parquet")) if folder.is_dir() else []
-    if not files:
-        raise BadInput(
-            f"The channel {name} has no Parquet file.", "Give it the prepare job's output of that name."
-        )
-    features, groups = inference.names(schema), [g["column"] for g in schema["groups"].values()]
-    columns = [*features, schema["target"], schema["weight"], *groups]
-    try:
-        there = set.intersection(*(set(pq.read_schema(f).names) for f in files))
-        wanted = [c for c in columns if c in there]
-        table = pd.concat([pd.read_parquet(f, columns=wanted) for f in files], ignore_index=True)
-    except (OSError, ValueError) as error:
-        raise BadInput(f"The channel {name} cannot be read: {error}.", "Run the prepare job again.") from None
-    if lacking := [c for c in columns if c not in there]:
-        raise BadInput(
-            f"The channel {name} lacks {', '.join(lacking[:8])}.",
-            "Train on splits and schema of the same run of the prepare job.",
-        )
-    if table.empty:
-        raise BadInput(
-            f"The channel {name} has no rows.", "Look at the split in the prepare job's report.json."
-        )
-    target = table[schema["target"]].to_numpy(dtype=float)
-    if np.isnan(target).any():
-        raise BadInput(
-            f"Rows of {name} have no {schema['target']}.", "Run the prepare job again: it refuses such rows."
-        )
-    if schema["problem"] == "classification" and len(np.unique(target)) < 2:
-        raise BadInput(
-            f"Every row of {name} has the same {schema['target']}, {target[0]:g}.",
-            "Take a longer period, or other shares for the splits.",
-        )
-    named = {n: table[g["column"]].to_numpy() for n, g in schema["groups"].items()}
-    return Part(table[features], target, table[schema["weight"]].to_numpy(dtype=float), named)
+    for source in (own / "inference.py", own / "requirements.txt", made / "transformer.py"):
+        shutil.copyfile(source, code / source.name)
 
 
 def measure(
@@ -229,158 +160,6 @@ def measure(
     if schema["problem"] == "classification":
         return evaluation.classification(target, scores, threshold)
     return evaluation.regression(target, scores)
-
-
-def pipeline(schema: dict[str, Any], chosen: argparse.Namespace) -> Pipeline:
-    """One-hot categories and a linear model: logistic regression, or ridge regression."""
-    categories = {s["name"]: s["categories"] for s in schema["features"] if "categories" in s}
-    encoder = OneHotEncoder(categories=list(categories.values()), sparse_output=False)
-    encode = ColumnTransformer([("categories", encoder, list(categories))], remainder="passthrough")
-    if schema["problem"] == "regression":
-        return Pipeline([("encode", encode), ("model", Ridge(alpha=chosen.regularization))])
-    model = LogisticRegression(C=1 / chosen.regularization, max_iter=2000)
-    return Pipeline([("encode", encode), ("model", model)])
-
-
-def baseline(
-    parts: dict[str, Part], schema: dict[str, Any], chosen: argparse.Namespace
-) -> tuple[Pipeline, str, list[dict[str, float]]]:
-    """The linear model, its file's name, and its curve over shares of train (the same rows in every run)."""
-    part, curve = parts["train"], []
-    order = np.random.default_rng(chosen.seed).permutation(len(part.target))
-    name = "rmse" if schema["problem"] == "regression" else "logloss"
-    for share in CURVE:
-        some = np.sort(order[: max(2, round(share * len(order)))])
-        if name == "logloss" and len(np.unique(part.target[some])) < 2:
-            continue
-        model = pipeline(schema, chosen)
-        model.fit(part.features.iloc[some], part.target[some], model__sample_weight=part.weight[some])
-        seen = {"train": (part.features.iloc[some], part.target[some])}
-        seen["validation"] = parts["validation"].features, parts["validation"].target
-        losses = {
-            split: evaluation.loss(y, inference.score(model, x, schema), name)
-            for split, (x, y) in seen.items()
-        }
-        curve.append(tell({"step": len(some), **losses}, name))
-    return model, "model.joblib", curve
-
-
-def boosting(
-    parts: dict[str, Part], schema: dict[str, Any], chosen: argparse.Namespace
-) -> tuple[lgb.Booster, str, list[dict[str, float]]]:
-    """LightGBM, stopped where validation no longer gains (AUC, or RMSE), its file's name, and its curve by iteration."""
-    classify = schema["problem"] == "classification"
-    many = len(parts["train"].target) > inference.MANY
-    threads = chosen.threads or ((os.cpu_count() or 1) if many else 1)
-    parameters = {
-        "objective": "binary" if classify else "regression",
-        "metric": "auc" if classify else "rmse",
-        "learning_rate": chosen.learning_rate,
-        "num_leaves": chosen.num_leaves,
-        "max_depth": chosen.max_depth,
-        "min_data_in_leaf": chosen.min_child_samples,
-        "feature_fraction": chosen.feature_fraction,
-        "bagging_fraction": chosen.bagging_fraction,
-        "bagging_freq": 1 if chosen.bagging_fraction < 1 else 0,
-        "lambda_l2": chosen.lambda_l2,
-        "seed": chosen.seed,
-        "deterministic": True,
-        "force_row_wise": True,
-        "num_threads": threads,
-        "verbosity": -1,
-    }
-    kinds = {s["name"]: s["kind"] for s in schema["features"]}
-    categories = [at for at, n in enumerate(inference.names(schema)) if kinds.get(n) == "category"]
-    codes = {name: inference.codes(part.features, schema) for name, part in parts.items()}
-    train_set = lgb.Dataset(
-        codes["train"],
-        parts["train"].target,
-        weight=parts["train"].weight,
-        categorical_feature=categories,
-        params={"num_threads": threads},
-    )
-    valid_set = lgb.Dataset(codes["validation"], parts["validation"].target, reference=train_set)
-    curve = Curve(
-        codes, {n: p.target for n, p in parts.items()}, "logloss" if classify else "rmse", chosen.seed
-    )
-    callbacks: list[Any] = [curve]
-    if chosen.early_stopping > 0:
-        callbacks.append(lgb.early_stopping(chosen.early_stopping, verbose=False))
-    model = lgb.train(parameters, train_set, chosen.iterations, valid_sets=[valid_set], callbacks=callbacks)
-    return model, "model.txt", curve.points
-
-
-class Curve:
-    """A LightGBM callback: every `EVERY` iterations a point of the learning curve, unweighted, on up to `CURVE_ROWS` rows of
-    each split, so that train and validation can be compared and a large train costs no more."""
-
-    before_iteration = False
-    order = 25  # before early stopping, which ends the training with an exception at 30
-
-    def __init__(
-        self, codes: dict[str, np.ndarray], targets: dict[str, np.ndarray], name: str, seed: int
-    ) -> None:
-        rng = np.random.default_rng(seed)
-        some = {split: rng.permutation(len(y))[:CURVE_ROWS] for split, y in targets.items()}
-        self.codes = {split: codes[split][rows] for split, rows in some.items()}
-        self.targets = {split: targets[split][rows] for split, rows in some.items()}
-        self.sums = {split: np.zeros(len(rows)) for split, rows in some.items()}
-        self.name, self.done, self.points = name, 0, list[dict[str, float]]()
-
-    def __call__(self, state: Any) -> None:
-        """Adds the trees since the last point to each row's sum, so that a point costs `EVERY` trees and not all."""
-        step = state.iteration + 1
-        if step % EVERY and step not in (1, state.end_iteration):
-            return
-        point: dict[str, float] = {"step": step}
-        for split, codes in self.codes.items():
-            self.sums[split] += state.model.predict(
-                codes,
-                start_iteration=self.done,
-                num_iteration=step - self.done,
-                raw_score=True,
-                num_threads=1,
-            )
-            scores = 1 / (1 + np.exp(-self.sums[split])) if self.name == "logloss" else self.sums[split]
-            point[split] = evaluation.loss(self.targets[split], scores, self.name)
-        self.done = step
-        self.points.append(tell(point, self.name))
-
-
-def tell(point: dict[str, float], name: str) -> dict[str, float]:
-    """Prints a point of the learning curve, and returns it."""
-    print(
-        f"curve step={point['step']} train_{name}={point['train']:.6f} validation_{name}={point['validation']:.6f}"
-    )
-    return point
-
-
-def importance(fitted: Any, schema: dict[str, Any]) -> dict[str, float]:
-    """What each column contributes, as shares of 1: gain for boosting, absolute coefficients for the linear model."""
-    names = inference.names(schema)
-    if isinstance(fitted, lgb.Booster):
-        amounts = dict(zip(names, fitted.feature_importance("gain"), strict=True))
-    else:
-        amounts = dict.fromkeys(names, 0.0)
-        encoder = fitted.named_steps["encode"]
-        sizes = {s["name"]: len(s["categories"]) for s in schema["features"] if "categories" in s}
-        order = [n for n in names if n in sizes for _ in range(sizes[n])] + [
-            n for n in names if n not in sizes
-        ]
-        assert len(order) == len(encoder.get_feature_names_out())
-        for name, weight in zip(order, np.abs(np.ravel(fitted.named_steps["model"].coef_)), strict=True):
-            amounts[name] = max(amounts[name], weight)
-    total = sum(amounts.values()) or 1.0
-    return {n: float(a / total) for n, a in sorted(amounts.items(), key=lambda item: (-item[1], item[0]))}
-
-
-def save(fitted: Any, file: Path) -> None:
-    """The model: LightGBM as its own text, scikit-learn by joblib (read by the version of the image that trained it)."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(fitted, lgb.Booster):
-        fitted.save_model(str(file), num_iteration=fitted.best_iteration)
-    else:
-        joblib.dump(fitted, file)
 
 
 def write(file: Path, content: Any) -> None:
