@@ -50,11 +50,11 @@ def take_over() -> None:
     if getattr(matches, "takes_all", False):
         return
 
-    def filter_(self: Any, namespace: Any, name: Any, dimensions: Any, already: Any = None) -> bool:
-        for_statistics = namespace is None and name is None and already is None
+    def filter_(self: Any, namespace: Any, name: Any, dimensions: Any, *present: Any, **named: Any) -> bool:
+        for_statistics = namespace is None and name is None and not present and not named
         if for_statistics and len(dimensions) != len(self.dimensions):
             return False
-        return bool(matches(self, namespace, name, dimensions, already))
+        return bool(matches(self, namespace, name, dimensions, *present, **named))
 
     filter_.takes_all = True  # type: ignore[attr-defined]
     setattr(MetricDatumBase, "filter", filter_)  # noqa: B010

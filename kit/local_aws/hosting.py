@@ -8,6 +8,7 @@ pings, or that trips an alarm, goes again, and the old one answers as before.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ def create_endpoint(ctx: Context, params: dict[str, Any]) -> Record:
         return _serving(fleet)
 
     _background(ctx, name, create)
-    return record
+    return _told(ctx, record)
 
 
 @action("sagemaker", "UpdateEndpoint")
@@ -81,7 +82,7 @@ def update_endpoint(ctx: Context, params: dict[str, Any]) -> Record:
         return {**_serving(green), "LastDeploymentConfig": how or None}
 
     _background(ctx, record["EndpointName"], update)
-    return record
+    return _told(ctx, record)
 
 
 def _replace(ctx: Context, name: str, green: Fleet, how: Mapping[str, Any]) -> None:
@@ -101,15 +102,14 @@ def _replace(ctx: Context, name: str, green: Fleet, how: Mapping[str, Any]) -> N
                 }
             }
 
-        record = ctx.app.store.update(ctx, "Endpoint", name, change)
-        state_changed(ctx, "Endpoint Deployment", record["_arn"], record)
+        _told(ctx, ctx.app.store.update(ctx, "Endpoint", name, change), "Endpoint Deployment")
 
     try:
         deployment.shift(ctx, live, green, how, tell)
     except BaseException:
         live.settle(blue)
         rolling = ctx.app.store.update(ctx, "Endpoint", name, EndpointStatus="RollingBack")
-        state_changed(ctx, "Endpoint Deployment", rolling["_arn"], rolling)
+        _told(ctx, rolling, "Endpoint Deployment")
         green.stop(drain=True)
         raise
     live.settle(green)
@@ -185,7 +185,7 @@ def delete_endpoint(ctx: Context, params: dict[str, Any]) -> None:
     scaling.forget(ctx, record["EndpointName"])
     if live is not None:
         live.fleet.stop()
-    state_changed(ctx, "Endpoint", record["_arn"], {**record, "EndpointStatus": "Deleted"})
+    _told(ctx, {**record, "EndpointStatus": "Deleted"})
 
 
 def resume(ctx: Context, name: str) -> None:
@@ -233,10 +233,16 @@ def _background(ctx: Context, name: str, work: Work) -> None:
             changes = {"FailureReason": f"InternalServerError: {type(problem).__name__}: {problem}"[:REASON]}
         status = "InService" if traffic.traffic_of(ctx, name) else "Failed"
         changes = {**changes, "PendingDeploymentSummary": None}
-        record = ctx.app.store.update(ctx, "Endpoint", name, EndpointStatus=status, **changes)
-        state_changed(ctx, "Endpoint", record["_arn"], record)
+        _told(ctx, ctx.app.store.update(ctx, "Endpoint", name, EndpointStatus=status, **changes))
 
     ctx.app.background(f"Endpoint/{ctx.account}/{ctx.region}/{name}", run)
+
+
+def _told(ctx: Context, record: Record, what: str = "Endpoint") -> Record:
+    """The record, after EventBridge was told of it; there a status is spelled IN_SERVICE."""
+    status = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", record["EndpointStatus"]).upper()
+    state_changed(ctx, what, record["_arn"], {**record, "EndpointStatus": status, "Tags": {}})
+    return record
 
 
 def _start(ctx: Context, name: str, config: Record, variants: list[dict[str, Any]]) -> Fleet:

@@ -32,7 +32,9 @@ def create_model(lab: Lab, files: dict[str, str | bytes], **container: Any) -> s
     return name
 
 
-def create_config(lab: Lab, **weights_of: Any) -> str:
+def create_config(
+    lab: Lab, instances: int = 1, capture: dict[str, Any] | None = None, **weights_of: tuple[str, float]
+) -> str:
     """The name of a new endpoint configuration: variant=(model, weight)."""
     name = unique("config")
     lab.client("sagemaker").create_endpoint_config(
@@ -41,12 +43,13 @@ def create_config(lab: Lab, **weights_of: Any) -> str:
             {
                 "VariantName": variant,
                 "ModelName": model,
-                "InitialInstanceCount": 1,
+                "InitialInstanceCount": instances,
                 "InstanceType": "ml.m5.large",
                 "InitialVariantWeight": weight,
             }
             for variant, (model, weight) in weights_of.items()
         ],
+        **({"DataCaptureConfig": capture} if capture else {}),
     )
     return name
 
@@ -76,3 +79,24 @@ def invoke(lab: Lab, name: str, body: str | bytes, **more: Any) -> tuple[bytes, 
 
 def processes(lab: Lab) -> list[psutil.Process]:
     return psutil.Process(lab.server.pid).children(recursive=True)
+
+
+# An echo that takes its time over "slow", and that breaks at "broken"; "bad" gets status 400.
+MOODY = """
+import time
+from werkzeug.wrappers import Response
+def model_fn(model_dir): return open(model_dir + "/word").read()
+def input_fn(data, content_type): return data if isinstance(data, str) else data.decode("latin-1")
+def predict_fn(data, model):
+    if data == "slow":
+        time.sleep(0.2)
+    if data == "broken":
+        raise RuntimeError("broken")
+    return f"{model}:{data}"
+def output_fn(prediction, accept):
+    return Response("bad", status=400) if prediction.endswith(":bad") else (prediction, accept)
+"""
+
+
+def moody(word: str) -> dict[str, str | bytes]:
+    return {"word": word, "code/inference.py": MOODY}
