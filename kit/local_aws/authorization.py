@@ -139,7 +139,7 @@ def _logs(prefix: str, operation: str, params: Params, place: Place) -> Iterator
 
 
 def _cloudwatch(prefix: str, operation: str, params: Params, place: Place) -> Iterator[Ask]:
-    context = {"cloudwatch:namespace": params["Namespace"]} if operation == "PutMetricData" else {}
+    context = {"cloudwatch:namespace": params.get("Namespace", "")} if operation == "PutMetricData" else {}
     alarms = [params["AlarmName"]] if params.get("AlarmName") else params.get("AlarmNames", [])
     boards = [params["DashboardName"]] if params.get("DashboardName") else params.get("DashboardNames", [])
     if operation.startswith("Describe") or not (alarms or boards):

@@ -53,6 +53,7 @@ MODULES = (
     "last_accessed",
     "identity",
     "training",
+    "tuning",
     "processing",
     "models",
     "hosting",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -94,7 +95,9 @@ class Metrics:
         self.values: list[tuple[str, float, datetime]] = []
 
     def read(self, lines: Iterable[Line]) -> None:
-        """Take the first group of every match that is a number; a pattern that takes longer than a second on a line is skipped."""
+        """Take the first group of every match that is a finite number, as CloudWatch takes no other; a pattern that takes longer
+        than a second on a line is skipped.
+        """
         for moment, text in lines if self._patterns else ():
             for name, pattern in self._patterns:
                 try:
@@ -103,7 +106,7 @@ class Metrics:
                 except (TimeoutError, ValueError):
                     continue
                 at = datetime.fromtimestamp(moment / 1000, UTC)
-                self.values += [(name, value, at) for value in values]
+                self.values += [(name, value, at) for value in values if math.isfinite(value)]
 
     def final(self) -> list[dict[str, Any]]:
         """The last value of each metric, as FinalMetricDataList holds them."""

@@ -76,7 +76,7 @@ def test_a_reason_fits_and_keeps_the_exit_code(lines: list[str], told: str, code
     assert reason.endswith(f", exit code: {code}")
 
 
-def test_metrics_are_the_first_group_of_every_match_that_is_a_number() -> None:
+def test_metrics_are_the_first_group_of_every_match_that_is_a_finite_number() -> None:
     found = Metrics(
         [
             {"Name": "auc", "Regex": r"auc=([0-9.]+);"},
@@ -85,7 +85,11 @@ def test_metrics_are_the_first_group_of_every_match_that_is_a_number() -> None:
         ]
     )
     found.read(
-        [(1_000, "auc=0.5; auc=0.75; loss: 1e-3"), (2_000, "loss: nan-ish auc=0.9;"), (3_000, "auc=.;")]
+        [
+            (1_000, "auc=0.5; auc=0.75; loss: 1e-3"),
+            (2_000, "loss: nan-ish auc=0.9;"),
+            (3_000, "auc=.; loss: nan"),
+        ]
     )
     first, second = datetime.fromtimestamp(1, UTC), datetime.fromtimestamp(2, UTC)
     assert found.values == [
