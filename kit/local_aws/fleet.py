@@ -45,6 +45,7 @@ class Server:
         self, ctx: Context, role: str, definition: Mapping[str, Any], stream: logs.LogStream
     ) -> None:
         self.image = definition["Image"]
+        self.seconds: float = INVOCATION
         self.container = Container(scratch(ctx.app, "model"))
         self._ending: Ending | None = None
         self._idle: queue.LifoQueue[http.client.HTTPConnection] = queue.LifoQueue()
@@ -131,7 +132,7 @@ class Server:
                 return self._idle.get_nowait()
             except queue.Empty:
                 pass
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=INVOCATION)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.seconds)
 
     def stop(self) -> None:
         """End the process, and wait until it has."""

@@ -40,7 +40,10 @@ class Job:
 
     def container(self) -> Container:
         """One more container, with a new folder."""
-        made = Container(scratch(self.ctx.app, self.name))
+        return self.hold(Container(scratch(self.ctx.app, self.name)))
+
+    def hold(self, made: Container) -> Container:
+        """Have a container end and be removed with the job."""
         with self._lock:
             self.containers.append(made)
             if self.stopping:
