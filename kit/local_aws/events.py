@@ -64,7 +64,7 @@ def _matched(app: App, rule: Any, event: Mapping[str, Any]) -> None:
     told["time"] = _moment(event["time"])
     for target in list(rule.targets):
         _, _, service, _, _, rest = target["Arn"].split(":", 5)
-        if service == "events" and not rest:  # moto's own rule of an archive
+        if service == "events" and not rest.strip(":"):  # moto's own rule of an archive
             from moto.events.models import events_backends
 
             archives = events_backends[rule.account_id][rule.region_name].archives

@@ -179,10 +179,11 @@ def _queue(
     app: App, source: Source, role: str, arn: str, text: str, said: Mapping[str, Any], **attributes: str
 ) -> None:
     _, _, _, region, account, name = arn.split(":", 5)
-    sqs = _as_role(app, source, role).client("sqs", region) if role else app.client("sqs", region)
-    url = sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
+    service = app.client("sqs", region)
+    sqs = _as_role(app, source, role).client("sqs", region) if role else service
+    url = service.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
     if not role:
-        held = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"]).get("Attributes", {})
+        held = service.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"]).get("Attributes", {})
         if not _lets_in(held.get("Policy", ""), source, "sqs:SendMessage", arn):
             raise Undeliverable(
                 "NO_PERMISSIONS", f"The policy of {arn} does not let {source.service} send to it."

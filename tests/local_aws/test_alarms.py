@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -21,7 +22,7 @@ SPACE = "Lab"
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     """A name of the test's own, for its alarm, metric, queue and rule."""
-    return request.node.name.replace("_", "-").replace("[", "-").replace("]", "")[-70:]
+    return re.sub("[^A-Za-z0-9]+", "-", request.node.name).strip("-")[-70:].strip("-")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from accounts import ACCOUNT, Account, allow, text
 from botocore.exceptions import ClientError
+from hearing import heard, hearing_queue
 
 from kit.local_aws.config_rules import RULES
 
@@ -232,18 +233,17 @@ def test_rules_are_counted_timed_and_paged(account: Account) -> None:
 
 def test_a_change_of_compliance_is_an_event(account: Account) -> None:
     config, bus = recording(account), account.client("events")
-    queue = account.client("sqs").create_queue(QueueName="compliance")["QueueUrl"]
+    queue, arn = hearing_queue(account.client("sqs"), "compliance")
     pattern = {
         "source": ["aws.config"],
         "detail": {"newEvaluationResult": {"complianceType": ["NON_COMPLIANT"]}},
     }
     bus.put_rule(Name="worse", EventPattern=json.dumps(pattern))
-    arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:compliance"
     bus.put_targets(Rule="worse", Targets=[{"Id": "queue", "Arn": arn}])
     name = put(config, "S3_BUCKET_VERSIONING_ENABLED")
     config.start_config_rules_evaluation(ConfigRuleNames=[name])
-    [message] = account.client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
-    detail = json.loads(message["Body"])["detail"]
+    [event] = heard(account.client("sqs"), queue)
+    detail = event["detail"]
     assert (detail["resourceId"], detail["configRuleName"]) == ("eba", name)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from accounts import ACCOUNT, REGION, Account
 from botocore.exceptions import ClientError
+from hearing import heard, hearing_queue
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,16 +59,16 @@ def test_a_sample_that_is_there_is_counted_and_an_unknown_type_is_told(account: 
 
 
 def test_a_finding_is_an_event(account: Account) -> None:
-    queue = account.client("sqs").create_queue(QueueName="threats")["QueueUrl"]
+    queue, arn = hearing_queue(account.client("sqs"), "threats")
     bus, guardduty = account.client("events"), account.client("guardduty")
     bus.put_rule(
         Name="high", EventPattern=json.dumps({"source": ["aws.guardduty"], "detail": {"severity": [8.0]}})
     )
-    bus.put_targets(Rule="high", Targets=[{"Id": "q", "Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:threats"}])
+    bus.put_targets(Rule="high", Targets=[{"Id": "q", "Arn": arn}])
     detector = guardduty.create_detector(Enable=True)["DetectorId"]
     guardduty.create_sample_findings(DetectorId=detector)
-    told = account.client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
-    assert {json.loads(one["Body"])["detail"]["severity"] for one in told} == {8.0}
+    told = heard(account.client("sqs"), queue)
+    assert {one["detail"]["severity"] for one in told} == {8.0}
 
 
 # Security Hub

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from hearing import heard, hearing_queue
 from lab import BUCKET, IMAGE, Lab
 
 pytestmark = [  # the SDK's own
@@ -96,8 +97,7 @@ def test_a_version_keeps_its_metrics_and_metadata(lab: Lab, group: str) -> None:
 
 def test_approval_filters_the_list_and_is_an_event(lab: Lab, group: str) -> None:
     sagemaker, events, queues = lab.client("sagemaker"), lab.client("events"), lab.client("sqs")
-    queue = queues.create_queue(QueueName=unique("q"))["QueueUrl"]
-    arn = queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    queue, arn = hearing_queue(queues, unique("q"))
     rule = unique("rule")
     pattern = {
         "source": ["aws.sagemaker"],
@@ -116,10 +116,9 @@ def test_approval_filters_the_list_and_is_an_event(lab: Lab, group: str) -> None
     assert (
         sagemaker.describe_model_package(ModelPackageName=second)["ApprovalDescription"] == "passes all gates"
     )
-    messages = queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=5)["Messages"]
-    heard = [json.loads(message["Body"]) for message in messages]
-    assert [event["detail"]["ModelPackageVersion"] for event in heard] == [2]
-    assert heard[0]["resources"] == [second]
+    (event,) = heard(queues, queue)
+    assert event["detail"]["ModelPackageVersion"] == 2
+    assert event["resources"] == [second]
     events.remove_targets(Rule=rule, Ids=["1"])
 
 

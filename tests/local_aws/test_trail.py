@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from accounts import ACCOUNT, Account, allow, deny, refused
 from botocore.exceptions import ClientError
+from hearing import heard, hearing_queue
 
 from kit.local_aws.trail import is_data, reads
 
@@ -116,31 +117,26 @@ def test_secrets_are_not_written_down(account: Account) -> None:
     assert "hunter2" not in json.dumps(events(account), default=str)
 
 
-def heard(account: Account, queue: str) -> list[dict[str, Any]]:
-    messages = account.client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
-    return [json.loads(one["Body"]) for one in messages.get("Messages", [])]
-
-
 def test_a_rule_hears_of_calls_once_a_trail_logs_and_can_be_answered(account: Account) -> None:
     """The corrective control: public access was unblocked, an event says so, whoever hears it blocks it again."""
     s3, bus, trail = (account.client(name) for name in ("s3", "events", "cloudtrail"))
-    queue = account.client("sqs").create_queue(QueueName="corrections")["QueueUrl"]
+    sqs = account.client("sqs")
+    queue, arn = hearing_queue(sqs, "corrections")
     pattern = {
         "source": ["aws.s3"],
         "detail-type": ["AWS API Call via CloudTrail"],
         "detail": {"eventName": ["DeletePublicAccessBlock", "PutBucketPolicy"]},
     }
     bus.put_rule(Name="unblocked", EventPattern=json.dumps(pattern))
-    arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:corrections"
     bus.put_targets(Rule="unblocked", Targets=[{"Id": "queue", "Arn": arn}])
     s3.delete_public_access_block(Bucket="eba")
-    assert heard(account, queue) == [], "no trail logs yet"
+    assert heard(sqs, queue, seconds=0.5) == [], "no trail logs yet"
     s3.create_bucket(Bucket="trail")
     trail.create_trail(Name="event", S3BucketName="trail")
     trail.start_logging(Name="event")
     s3.delete_public_access_block(Bucket="eba")
     s3.get_bucket_versioning(Bucket="eba")
-    [event] = heard(account, queue)
+    [event] = heard(sqs, queue)
     assert (event["source"], event["account"], event["region"]) == ("aws.s3", ACCOUNT, "us-east-1")
     assert datetime.now(UTC) - datetime.fromisoformat(event["time"]) < timedelta(minutes=1)
     assert event["detail"]["eventName"] == "DeletePublicAccessBlock"
@@ -154,7 +150,7 @@ def test_a_rule_hears_of_calls_once_a_trail_logs_and_can_be_answered(account: Ac
     assert set(s3.get_public_access_block(Bucket="eba")["PublicAccessBlockConfiguration"].values()) == {True}
     bus.disable_rule(Name="unblocked")
     s3.delete_public_access_block(Bucket="eba")
-    assert heard(account, queue) == [], "a disabled rule sends nothing"
+    assert heard(sqs, queue, seconds=0.5) == [], "a disabled rule sends nothing"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 from botocore.exceptions import ClientError
+from hearing import heard, hearing_queue
 from lab import BUCKET, IMAGE, JOBS, Lab, opened
 
 pytestmark = [  # the SDK's own
@@ -394,27 +395,19 @@ def test_requirements_are_checked_and_a_wrong_one_is_named(either: Lab, tmp_path
 
 def test_a_change_of_state_is_an_event_on_the_default_bus(lab: Lab) -> None:
     events, queues = lab.client("events"), lab.client("sqs")
-    queue = queues.create_queue(QueueName=unique("q"))["QueueUrl"]
-    arn = queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    queue, arn = hearing_queue(queues, unique("q"))
     rule = unique("rule")
     pattern = {"source": ["aws.sagemaker"], "detail-type": ["SageMaker Training Job State Change"]}
     events.put_rule(Name=rule, EventPattern=json.dumps(pattern))
     events.put_targets(Rule=rule, Targets=[{"Id": "1", "Arn": arn}])
     name = submit(lab, "raise ValueError('no')")
     job = lab.training(name)
-    events.remove_targets(Rule=rule, Ids=["1"])
-    heard = [
-        json.loads(message["Body"])
-        for _ in range(2)
-        for message in queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=5).get(
-            "Messages", []
-        )
-    ]
-    mine = [event for event in heard if event["detail"]["TrainingJobName"] == name]
+    mine = [event for event in heard(queues, queue, 2) if event["detail"]["TrainingJobName"] == name]
     assert [event["detail"]["TrainingJobStatus"] for event in mine] == ["InProgress", "Failed"]
     assert mine[1]["resources"] == [job["TrainingJobArn"]]
     assert mine[1]["detail"]["FailureReason"] == job["FailureReason"]
     assert not [member for member in mine[1]["detail"] if member.startswith("_")]
+    events.remove_targets(Rule=rule, Ids=["1"])
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from boto3.session import Session
 from botocore.exceptions import ClientError
+from hearing import heard, hearing_queue
 from lab import BUCKET, IMAGE, JOBS, Lab
 
 pytestmark = [  # the SDK's own
@@ -483,8 +484,7 @@ def test_tuning_jobs_are_listed_with_their_counters_and_a_name_is_taken_once(lab
 
 def test_the_values_of_early_trials_are_in_cloudwatch_and_the_change_of_state_is_an_event(lab: Lab) -> None:
     events, queues = lab.client("events"), lab.client("sqs")
-    queue = queues.create_queue(QueueName=unique("q"))["QueueUrl"]
-    arn = queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    queue, arn = hearing_queue(queues, unique("q"))
     kind = "SageMaker HyperParameter Tuning Job State Change"
     events.put_rule(
         Name="tuned", EventPattern=json.dumps({"source": ["aws.sagemaker"], "detail-type": [kind]})
@@ -492,14 +492,9 @@ def test_the_values_of_early_trials_are_in_cloudwatch_and_the_change_of_state_is
     events.put_targets(Rule="tuned", Targets=[{"Id": "1", "Arn": arn}])
     name = submit(lab, limits={"MaxNumberOfTrainingJobs": 2})
     ended(lab, name)
+    told = [event["detail"] for event in heard(queues, queue, 2)]
     events.remove_targets(Rule="tuned", Ids=["1"])
-    heard = [
-        json.loads(message["Body"])["detail"]
-        for message in queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=5)[
-            "Messages"
-        ]
-    ]
-    mine = [d["HyperParameterTuningJobStatus"] for d in heard if d["HyperParameterTuningJobName"] == name]
+    mine = [d["HyperParameterTuningJobStatus"] for d in told if d["HyperParameterTuningJobName"] == name]
     assert mine == ["InProgress", "Completed"]
     trial = trials(lab, name)[0]["TrainingJobName"]
     found = lab.client("cloudwatch").list_metrics(Namespace="/aws/sagemaker/TrainingJobs", MetricName="loss")
