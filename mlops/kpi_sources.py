@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import yaml
 from botocore.exceptions import ClientError
 
 from kit import hours
-from kit.board import Board
+from kit.cards import Board, Move
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -73,11 +73,11 @@ def cards(board: Board) -> dict[str, Any]:
     }
 
 
-def _blocked(board: Board, moves: Any) -> Iterator[float]:
+def _blocked(board: Board, moves: Sequence[Move]) -> Iterator[float]:
     """Working hours of each stay in Blocked; one that goes on counts up to now."""
     for n, move in enumerate(moves):
         if move.after == "Blocked":
-            end = moves[n + 1].at if n + 1 < len(moves) else board.at
+            end = moves[n + 1].at if n + 1 < len(moves) else board.at or move.at
             yield hours.spent(board.event, move.at, end).total_seconds() / 3600
 
 

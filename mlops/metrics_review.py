@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import kpis
@@ -14,7 +15,10 @@ import yaml
 
 from kit.errors import PlanError
 
-__all__ = ["Line", "dashboard", "lines", "page", "read"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Line", "dashboard", "draw", "lines", "page", "read"]
 
 Kept = Mapping[str, Any]
 """What O4 keeps of one run: at (ISO), readings (as `kpis.Reading`)."""
@@ -74,16 +78,13 @@ def lines(figures: Sequence[kpis.Kpi], kept: Sequence[Kept]) -> list[Line]:
             (run["at"], reading) for run in runs for reading in run["readings"] if reading["id"] == kpi.id
         ]
         values = tuple((at, float(r["value"])) for at, r in told if r["value"] is not None)
-        latest = (
-            told[-1][1]
-            if told and told[-1][0] == runs[-1]["at"]
-            else {"value": None, "why": "the last run has it not"}
-        )
-        state = kpis.state(kpi, latest["value"])
-        found.append(
-            Line(kpi, latest["value"], latest["why"], state, values, _trend(kpi, latest["value"], values))
-        )
+        latest = told[-1][1] if told and told[-1][0] == runs[-1]["at"] else ABSENT
+        now, why = latest["value"], latest["why"]
+        found.append(Line(kpi, now, why, kpis.state(kpi, now), values, _trend(kpi, now, values)))
     return found
+
+
+ABSENT: Mapping[str, Any] = {"value": None, "why": "the last run has it not"}
 
 
 def _trend(kpi: kpis.Kpi, now: float | None, values: Sequence[tuple[str, float]]) -> str:
@@ -93,6 +94,16 @@ def _trend(kpi: kpis.Kpi, now: float | None, values: Sequence[tuple[str, float]]
         return "new"
     step = (now - values[-2][1]) * (1 if kpi.better == "higher" else -1)
     return "same" if step == 0 else "better" if step > 0 else "worse"
+
+
+def draw(ax: Axes, line: Line) -> None:
+    """The values of a line over the runs of O4, with its target (dashed) and its threshold (dotted)."""
+    ax.plot(range(1, len(line.values) + 1), [value for _, value in line.values], marker="o", color="tab:blue")
+    ax.axhline(line.kpi.target, color="#1b7837", linestyle="--", linewidth=1)
+    ax.axhline(line.kpi.threshold, color="#b2182b", linestyle=":", linewidth=1)
+    ax.set_title(textwrap.fill(line.kpi.title, 32), fontsize=8)
+    ax.set_ylabel(textwrap.fill(line.kpi.unit, 14), fontsize=7)
+    ax.set_xticks(range(1, len(line.values) + 1, 1 + len(line.values) // 8))
 
 
 def dashboard(

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from html import unescape
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pytest
 import yaml
 from hypothesis import given
@@ -84,6 +86,16 @@ def test_the_dashboard_has_every_figure_with_its_threshold_and_no_graph_over_ano
     assert all(w["properties"]["region"] == "eu-west-1" for w in body["widgets"])
 
 
+def test_a_figure_is_drawn_with_target_and_threshold() -> None:
+    _, ax = plt.subplots()
+    found = line("latency", run(1, latency=90.0), run(2, latency=None), run(3, latency=80.0))
+    review.draw(ax, found)
+    values, target, threshold = (list(drawn.get_ydata()) for drawn in ax.get_lines())
+    assert values == [90.0, 80.0]
+    assert (target[0], threshold[0]) == (found.kpi.target, found.kpi.threshold)
+    plt.close()
+
+
 def test_without_endpoints_the_dashboard_has_no_empty_graph() -> None:
     assert all(w["properties"]["metrics"] for w in review.dashboard(FIGURES, "n", [], "eu-west-1")["widgets"])
 
@@ -99,6 +111,15 @@ def test_the_page_asks_one_decision_for_each_breach_and_names_what_is_missing() 
     assert (
         "What the model saves, against the best fixed answer (product owner): the last run has it not" in html
     )
+
+
+def test_the_page_has_the_whole_cadence_and_agenda() -> None:
+    html = unescape(page(run(1, latency=90.0)))
+    assert "every week on Tuesday at 10:00, 45 minutes" in html
+    for item in REVIEW["agenda"]:
+        assert item.keys() == {"item", "minutes", "shows"}
+        assert item["item"] in html
+    assert all(role["does"] in html for role in REVIEW["roles"])
 
 
 def test_the_page_tells_what_became_of_earlier_actions() -> None:
