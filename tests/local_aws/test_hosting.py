@@ -404,6 +404,72 @@ def test_models_and_configurations_are_checked_listed_and_deleted(lab: Lab) -> N
 
 
 @pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"ShadowProductionVariants": True}, "does not implement ShadowProductionVariants"),
+        (
+            {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://b/k"}}},
+            "does not implement Async",
+        ),
+    ],
+)
+def test_a_configuration_that_cannot_be_served_is_refused_at_once(
+    lab: Lab, config: dict[str, Any], said: str
+) -> None:
+    variant = {
+        "VariantName": "A",
+        "ModelName": create_model(lab, echo("x")),
+        "InstanceType": "ml.m5.large",
+        "InitialInstanceCount": 1,
+    }
+    if config.get("ShadowProductionVariants"):
+        config = {"ShadowProductionVariants": [{**variant, "VariantName": "S"}]}
+    with pytest.raises(ClientError, match=said):
+        lab.client("sagemaker").create_endpoint_config(
+            EndpointConfigName=unique("config"), ProductionVariants=[variant], **config
+        )
+
+
+@pytest.mark.parametrize(
+    ("variant", "said"),
+    [
+        ({"InitialVariantWeight": 0.0}, "At least one variant needs a weight above zero"),
+        ({"InstanceType": None}, "needs an InstanceType and an InitialInstanceCount"),
+        ({"InitialInstanceCount": None}, "needs an InstanceType and an InitialInstanceCount"),
+        (
+            {"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 1}},
+            "does not implement ServerlessConfig",
+        ),
+    ],
+)
+def test_a_variant_that_cannot_be_served_is_refused_at_once(
+    lab: Lab, variant: dict[str, Any], said: str
+) -> None:
+    whole = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1, **variant}
+    whole = {name: value for name, value in whole.items() if value is not None}
+    with pytest.raises(ClientError, match=said):
+        lab.client("sagemaker").create_endpoint_config(
+            EndpointConfigName=unique("config"),
+            ProductionVariants=[{"VariantName": "A", "ModelName": create_model(lab, echo("x")), **whole}],
+        )
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"TargetModel": "x.tar.gz"}, "is not a multi-model endpoint"),
+        ({"InferenceComponentName": "x"}, "has no inference components"),
+        ({"SessionId": "NEW_SESSION"}, "has no stateful sessions"),
+    ],
+)
+def test_an_invocation_of_what_the_endpoint_has_not_is_refused(
+    lab: Lab, given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ClientError, match=said):
+        invoke(lab, "any", b"x", ContentType="text/csv", **given)
+
+
+@pytest.mark.parametrize(
     ("container", "said"),
     [
         ({"Mode": "MultiModel"}, "multi-model endpoints are not implemented"),
