@@ -175,6 +175,7 @@ def _bake(ctx: Context, watcher: Any, names: Sequence[str], seconds: int) -> Non
         if left <= 0:
             return
         ctx.app.stopping.wait(min(left, LOOK) if names else left)
+    raise RolledBack("The local AWS was stopped during the deployment.")
 
 
 def pending(
