@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from kit.local_aws import trail_logs
 from kit.local_aws.targets import Source, deliver
 from kit.local_aws.trail import Seen, is_data, reads
 
@@ -113,7 +114,11 @@ def state_changed(ctx: Context, what: str, arn: str, record: Mapping[str, Any]) 
 
 
 def called(seen: Seen) -> None:
-    """Put "AWS API Call via CloudTrail" on the default bus, where a trail logs and the call was one that changes something."""
+    """Put "AWS API Call via CloudTrail" on the default bus, where a trail logs and the call was one that changes something.
+
+    Trails that write into a log group have it, too, and the calls that only read.
+    """
+    trail_logs.record(seen)
     if seen.who is None or seen.who.service or reads(seen.action):
         return
     if not is_data(seen.service, seen.action, seen.params) and _logged(seen.account, seen.region):

@@ -1,4 +1,5 @@
-"""What happens because time passes: scheduled rules of EventBridge, schedules of EventBridge Scheduler, alarms whose period ended.
+"""What happens because time passes: scheduled rules of EventBridge, schedules of EventBridge Scheduler, alarms whose period ended,
+calls that a trail writes down.
 
 moto keeps rules and schedules. A rehearsal need not wait for one to come due: `POST /_local/fire` (`kit local fire NAME`) has it
 happen now. Sources: "Creating a rule that runs on a schedule" of the EventBridge User Guide, the EventBridge Scheduler User Guide.
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from kit.local_aws import alarms, cron, events
+from kit.local_aws import alarms, cron, events, trail_logs
 from kit.local_aws.front import before, local
 from kit.local_aws.gateway import not_implemented
 from kit.local_aws.protocol import AwsError
@@ -175,6 +176,7 @@ def _watch(app: App) -> None:
     while not app.stopping.wait(TICK):
         until = time.time()
         try:
+            trail_logs.write(app)
             alarms.evaluate_all(app, after, until)
             span = datetime.fromtimestamp(after, UTC), datetime.fromtimestamp(until, UTC)
             for one in _all():

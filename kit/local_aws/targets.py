@@ -29,7 +29,7 @@ from kit.local_aws.protocol import AwsError
 if TYPE_CHECKING:
     from kit.local_aws.front import App
 
-__all__ = ["SERVICES", "Courier", "Source", "Undeliverable", "deliver", "publish"]
+__all__ = ["SERVICES", "Courier", "Source", "Undeliverable", "as_role", "deliver", "publish"]
 
 log = logging.getLogger(__name__)
 SERVICES = ("sagemaker", "sns", "sqs", "logs", "events")  # of the ARNs that events are delivered to
@@ -113,13 +113,13 @@ def _sent(app: App, source: Source, target: Mapping[str, Any], event: Mapping[st
     role = target.get("RoleArn") or source.role
     if arn.startswith(SDK):
         service, _, action = arn.removeprefix(SDK).partition(":")
-        client = _as_role(app, source, role).client(service, source.region)
+        client = as_role(app, source, role).client(service, source.region)
         getattr(client, xform_name(action[:1].upper() + action[1:]))(**json.loads(text or "{}"))
         return
     _, _, service, region, _, rest = arn.split(":", 5)
     if service == "sagemaker" and rest.startswith("pipeline/"):
         given = target.get("SageMakerPipelineParameters", {}).get("PipelineParameterList", [])
-        _as_role(app, source, role).client("sagemaker", region).start_pipeline_execution(
+        as_role(app, source, role).client("sagemaker", region).start_pipeline_execution(
             PipelineName=rest.partition("/")[2], PipelineParameters=parameters(given, event)
         )
     elif service == "sns":
@@ -135,7 +135,7 @@ def _sent(app: App, source: Source, target: Mapping[str, Any], event: Mapping[st
         raise Undeliverable("NOT_IMPLEMENTED", what)
 
 
-def _as_role(app: App, source: Source, role: str) -> Execution:
+def as_role(app: App, source: Source, role: str) -> Execution:
     """A session of a role, which must trust the service that delivers."""
     if not role:
         raise Undeliverable("NO_ROLE", f"The target of {source.name} has no RoleArn.")
@@ -165,7 +165,7 @@ def publish(
 ) -> None:
     """Put a message on a topic, whose policy must let the service publish where it has no role to publish as."""
     region = topic.split(":")[3]
-    sns = _as_role(app, source, role).client("sns", region) if role else app.client("sns", region)
+    sns = as_role(app, source, role).client("sns", region) if role else app.client("sns", region)
     if not role:
         policy = sns.get_topic_attributes(TopicArn=topic)["Attributes"].get("Policy", "")
         if not _lets_in(policy, source, "sns:Publish", topic, **context):
@@ -180,7 +180,7 @@ def _queue(
 ) -> None:
     _, _, _, region, account, name = arn.split(":", 5)
     service = app.client("sqs", region)
-    sqs = _as_role(app, source, role).client("sqs", region) if role else service
+    sqs = as_role(app, source, role).client("sqs", region) if role else service
     url = service.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
     if not role:
         held = service.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"]).get("Attributes", {})
