@@ -41,6 +41,7 @@ MODULES = (
     "buckets",
     "users",
     "alarms",
+    "metric_filters",
     "schedules",
     "cloudtrail",
     "config",
