@@ -69,8 +69,8 @@ def sagemaker(prefix: str, operation: str, params: Params, place: Place) -> Iter
 
 
 def _sagemaker_resources(operation: str, params: Params, place: Place) -> Iterator[str]:
-    if operation == "BatchGetRecord":
-        for one in params.get("Identifiers", []):
+    if operation in ("BatchGetRecord", "BatchWriteRecord"):
+        for one in params.get("Identifiers", params.get("Entries", [])):
             yield _sagemaker_arn("FeatureGroup", one["FeatureGroupName"], place)
         return
     if operation in ("CreateEndpoint", "UpdateEndpoint"):
@@ -82,7 +82,7 @@ def _sagemaker_resources(operation: str, params: Params, place: Place) -> Iterat
     if arn := params.get("ResourceArn") or params.get("PipelineExecutionArn"):
         yield arn
         return
-    found = _VERB.fullmatch(operation)
+    found = _VERB.fullmatch(operation.replace("StartPipelineExecution", "StartPipeline"))
     kind = next((name for name in (found.group(1) if found else "",) if name in KINDS), "")
     if not kind:
         named = (name.removesuffix("Name") for name in params if name.endswith("Name"))

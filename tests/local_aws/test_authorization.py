@@ -127,6 +127,7 @@ def test_a_job_needs_its_action_its_tags_and_the_passing_of_its_role() -> None:
         ("sagemaker-runtime", "InvokeEndpoint", {"EndpointName": "E"}, [("sagemaker:InvokeEndpoint", f"{SAGEMAKER}endpoint/e")]),
         ("sagemaker-featurestore-runtime", "PutRecord", {"FeatureGroupName": "f"}, [("sagemaker:PutRecord", f"{SAGEMAKER}feature-group/f")]),
         ("sagemaker-featurestore-runtime", "BatchGetRecord", {"Identifiers": [{"FeatureGroupName": "f"}, {"FeatureGroupName": "g"}]}, [("sagemaker:BatchGetRecord", f"{SAGEMAKER}feature-group/f"), ("sagemaker:BatchGetRecord", f"{SAGEMAKER}feature-group/g")]),
+        ("sagemaker-featurestore-runtime", "BatchWriteRecord", {"Entries": [{"FeatureGroupName": "f"}, {"FeatureGroupName": "g"}]}, [("sagemaker:BatchWriteRecord", f"{SAGEMAKER}feature-group/f"), ("sagemaker:BatchWriteRecord", f"{SAGEMAKER}feature-group/g")]),
         ("sagemaker-metrics", "BatchPutMetrics", {"TrialComponentName": "t"}, [("sagemaker:BatchPutMetrics", f"{SAGEMAKER}experiment-trial-component/t")]),
         ("iam", "GetRole", {"RoleName": "r"}, [("iam:GetRole", "arn:aws:iam::123456789012:role/r")]),
         ("iam", "CreateRole", {"RoleName": "r", "Path": "/lab/"}, [("iam:CreateRole", "arn:aws:iam::123456789012:role/lab/r")]),
