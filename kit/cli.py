@@ -12,7 +12,7 @@ import click
 from kit import board as boards
 from kit import cli_board, paths, plan, run
 from kit.aws import TARGETS
-from kit.errors import KitError, RunFailed, UsageError, did_you_mean
+from kit.errors import KitError, LocalAwsError, RunFailed, UsageError, did_you_mean
 
 __all__ = ["cli", "main"]
 
@@ -279,6 +279,21 @@ def local_status() -> None:
         return
     click.echo(f"The local AWS answers at {server.url} (account {server.account}, process {server.pid}).")
     click.echo("Jobs and endpoints run on this machine's own Python and libraries, whatever image they name.")
+
+
+@local_group.command("fire")
+@click.argument("rule")
+def local_fire(rule: str) -> None:
+    """Have a scheduled rule of EventBridge happen now, not when it comes due."""
+    from kit.local_aws import client, process
+
+    server = process.status(paths.home() / "aws")
+    if server is None:
+        raise LocalAwsError("The local AWS does not run.", "kit local up starts it.")
+    said = client.ask(server.url, "fire", {"name": rule})
+    if "arn" not in said:
+        raise LocalAwsError(said["message"], "A runbook makes its rules when it runs.")
+    click.echo(f"{said['arn']} tells {', '.join(said['targets']) or 'nobody: it has no targets'}.")
 
 
 @cli.group("board", cls=Suggesting, invoke_without_command=True)
