@@ -181,6 +181,13 @@ def _glue(prefix: str, operation: str, params: Params, place: Place) -> Iterator
 
 def _athena(prefix: str, operation: str, params: Params, place: Place) -> Iterator[Ask]:
     listed = operation in ("ListWorkGroups", "ListEngineVersions", "ListDataCatalogs")
+    queries = (
+        [params["QueryExecutionId"]] if "QueryExecutionId" in params else params.get("QueryExecutionIds", [])
+    )
+    for query in queries:  # the guard finds its workgroup
+        yield Ask(f"athena:{operation}", place.arn("athena", f"query-execution/{query}"))
+    if queries:
+        return
     group = params.get("WorkGroup") or (params.get("Name") if "WorkGroup" in operation else "") or "primary"
     yield Ask(f"athena:{operation}", "*" if listed else place.arn("athena", f"workgroup/{group}"))
 

@@ -56,11 +56,21 @@ def known(ask: Ask, store: Store) -> Known:
         return _key(ask)
     if ask.action in ("sts:AssumeRole", "sts:TagSession"):
         return _role(ask)
+    if service == "athena" and ":query-execution/" in ask.resource:
+        ask = _of_workgroup(ask, store)
     if service == "sagemaker":
         return Known(ask, tags={tag["Key"]: tag["Value"] for tag in store.tags(ask.resource)})
     if service == "iam":
         return Known(ask, tags=_entity_tags(ask.resource))
     return Known(ask, tags=_tagged(service, ask.resource))
+
+
+def _of_workgroup(ask: Ask, store: Store) -> Ask:
+    """The ask about the workgroup that a query ran in, as AWS asks it; `primary` where there is no such query."""
+    place, _, query = ask.resource.rpartition(":query-execution/")
+    _, _, _, region, account = place.split(":")
+    group = store.kept(account, region, "QueryExecution").get(query.lower(), {}).get("WorkGroup", "primary")
+    return Ask(ask.action, f"{place}:workgroup/{group}", ask.context)
 
 
 def bucket(name: str) -> Any:

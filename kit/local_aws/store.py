@@ -120,6 +120,11 @@ class Store:
         with self.lock:
             return [dict(row) for row in self._rows(ctx, kind).values()]
 
+    def kept(self, account: str, region: str, kind: str) -> dict[str, Record]:
+        """The records of a kind by their key in lower case, for who has no request to answer."""
+        with self.lock:
+            return dict(self._records.get((account, region, kind), {}))
+
     def update(
         self,
         ctx: Context,

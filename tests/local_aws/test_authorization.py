@@ -147,6 +147,7 @@ def test_a_job_needs_its_action_its_tags_and_the_passing_of_its_role() -> None:
         ("glue", "GetTable", {"DatabaseName": "d", "Name": "t"}, [("glue:GetTable", f"arn:aws:glue:eu-west-1:123456789012:{part}") for part in ("catalog", "database/d", "table/d/t")]),
         ("glue", "CreateDatabase", {"DatabaseInput": {"Name": "d"}}, [("glue:CreateDatabase", f"arn:aws:glue:eu-west-1:123456789012:{part}") for part in ("catalog", "database/d")]),
         ("athena", "StartQueryExecution", {"QueryString": "q"}, [("athena:StartQueryExecution", "arn:aws:athena:eu-west-1:123456789012:workgroup/primary")]),
+        ("athena", "GetQueryResults", {"QueryExecutionId": "q"}, [("athena:GetQueryResults", "arn:aws:athena:eu-west-1:123456789012:query-execution/q")]),
         ("athena", "CreateWorkGroup", {"Name": "eba"}, [("athena:CreateWorkGroup", "arn:aws:athena:eu-west-1:123456789012:workgroup/eba")]),
         ("events", "PutRule", {"Name": "r"}, [("events:PutRule", "arn:aws:events:eu-west-1:123456789012:rule/r")]),
         ("events", "PutTargets", {"Rule": "r", "Targets": [{"RoleArn": ROLE}]}, [("events:PutTargets", "arn:aws:events:eu-west-1:123456789012:rule/r"), ("iam:PassRole", ROLE)]),

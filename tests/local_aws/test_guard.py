@@ -58,6 +58,24 @@ def test_a_bucket_policy_counts_for_and_against(account: Account) -> None:
     assert "explicit deny in a resource-based policy" in refused(s3.get_object, Bucket="eba", Key="a/1")
 
 
+def test_a_query_is_asked_for_by_its_workgroup(account: Account) -> None:
+    mine = f"arn:aws:athena:{REGION}:{ACCOUNT}:workgroup/eba*"
+    arn = account.role("asker", allow("athena:*", mine), allow("s3:*"))
+    admin, athena = account.client("athena"), account.client("athena", account.session(arn))
+    where = {"OutputLocation": "s3://eba/answers"}
+    admin.create_work_group(Name="eba-x")
+    asked = {"QueryString": "select 1", "ResultConfiguration": where}
+    inside = athena.start_query_execution(**asked, WorkGroup="eba-x")["QueryExecutionId"]
+    outside = admin.start_query_execution(**asked)["QueryExecutionId"]
+    assert athena.get_query_execution(QueryExecutionId=inside)["QueryExecution"]["WorkGroup"] == "eba-x"
+    assert "workgroup/primary" in refused(athena.get_query_execution, QueryExecutionId=outside)
+    assert "workgroup/primary" in refused(athena.get_query_execution, QueryExecutionId="nowhere")
+    assert "workgroup/primary" in refused(
+        athena.batch_get_query_execution, QueryExecutionIds=[inside, outside]
+    )
+    assert "workgroup/primary" in refused(athena.start_query_execution, **asked)
+
+
 def test_a_role_is_assumed_only_by_whom_it_trusts_and_who_may(account: Account) -> None:
     ann = account.user("ann", allow("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/open"))
     opened, closed = account.role("open", allow()), account.role("closed", allow(), trusts="444455556666")
