@@ -176,6 +176,12 @@ def roles(iam: Any) -> set[str]:
     return {role["RoleName"] for page in iam.get_paginator("list_roles").paginate() for role in page["Roles"]}
 
 
+def rings(cloudwatch: Any, name: str) -> str:
+    """Why the alarm of that name rings, in CloudWatch's words; empty where it does not."""
+    alarms = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
+    return next((one["StateReason"] for one in alarms if one["StateValue"] == "ALARM"), "")
+
+
 def alarm(cloudwatch: Any, name: str, metric: str, space: str, topic: str, tags: Sequence[Row]) -> None:
     """An alarm of that name tells the topic (ARN) as soon as the metric counts anything within five minutes."""
     cloudwatch.put_metric_alarm(

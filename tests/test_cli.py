@@ -9,6 +9,7 @@ import pytest
 from small_event import SmallEvent
 
 from kit import journal, paths
+from kit.errors import LocalAwsError
 
 
 def kit(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -153,7 +154,15 @@ def test_status_tells_the_state_in_a_few_lines(event: SmallEvent) -> None:
 def test_the_local_aws_can_be_started_asked_and_stopped(event: SmallEvent) -> None:
     assert "answers at http://127.0.0.1:" in kit("local", "up").stdout
     assert "answers at http://127.0.0.1:" in kit("local", "status").stdout
+    none = "There is no scheduled rule nightly; there are: none."
+    said(kit("local", "fire", "nightly"), LocalAwsError.exit_code, none, "A runbook makes its rules")
     assert kit("local", "down").stdout == "Stopped.\n"
+    said(
+        kit("local", "fire", "nightly"),
+        LocalAwsError.exit_code,
+        "The local AWS does not run.",
+        "kit local up",
+    )
     assert kit("local", "down").stdout == "It was not running.\n"
 
 

@@ -96,10 +96,11 @@ def test_the_event_of_an_opened_bucket_reaches_the_queue_and_is_worked_on_once(
 ) -> None:
     s3, sqs, events = (here.client(name) for name in ("s3", "sqs", "events"))
     detection.bucket(s3, "eba-accident", TAGS)
-    queue = sqs.create_queue(QueueName="opened")["QueueUrl"]
+    policy = access.filled(FOLDER / "queue.json", {**NAMES, "account": here.account})
+    queue = sqs.create_queue(QueueName="eba-guard-opened", Attributes={"Policy": policy})["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    events.put_rule(Name="opened", EventPattern=(FOLDER / "opened.json").read_text())
-    events.put_targets(Rule="opened", Targets=[{"Id": "queue", "Arn": arn}])
+    events.put_rule(Name="eba-guard-opened", EventPattern=(FOLDER / "opened.json").read_text())
+    events.put_targets(Rule="eba-guard-opened", Targets=[{"Id": "queue", "Arn": arn}])
 
     def work(told: Any) -> str:
         found: str = detection.closed(told, s3)
@@ -118,3 +119,12 @@ def test_the_rule_does_not_wait_for_other_buckets_or_calls() -> None:
     pattern = json.loads((FOLDER / "opened.json").read_text())
     assert pattern["detail"]["requestParameters"]["bucketName"] == [{"prefix": "eba-"}]
     assert all("PublicAccessBlock" in name for name in pattern["detail"]["eventName"])
+
+
+def test_an_alarm_rings_as_soon_as_the_metric_counts_anything(here: Here) -> None:  # noqa: F811
+    cloudwatch = here.client("cloudwatch")
+    topic = here.client("sns").create_topic(Name="eba-security")["TopicArn"]
+    detection.alarm(cloudwatch, "door", "Door", "eba/test", topic, TAGS)
+    assert detection.rings(cloudwatch, "door") == detection.rings(cloudwatch, "none") == ""
+    cloudwatch.put_metric_data(Namespace="eba/test", MetricData=[{"MetricName": "Door", "Value": 1}])
+    assert detection.rings(cloudwatch, "door").startswith("Threshold Crossed: 1 out of the last 1 datapoints")

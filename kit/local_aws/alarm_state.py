@@ -15,7 +15,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["Datum", "Point", "Rule", "buckets", "explain", "judge", "math_of", "names_in", "statistic"]
+__all__ = [
+    "Datum",
+    "Point",
+    "Rule",
+    "buckets",
+    "explain",
+    "judge",
+    "last_period",
+    "math_of",
+    "names_in",
+    "statistic",
+]
 
 MORE = 2  # periods that are looked at beside those that are evaluated; in AWS's examples five for three
 COMPARISONS: Mapping[str, tuple[Callable[[float, float], bool], str]] = {
@@ -103,19 +114,28 @@ def statistic(name: str, data: Sequence[Datum]) -> float | None:
     return values[below] + (values[above] - values[below]) * (rank - below)
 
 
-def buckets(data: Iterable[Datum], name: str, period: int, periods: int, now: float) -> list[Point]:
-    """The points of the evaluation range, the oldest first: whole periods of the clock, the present one only if it has data."""
+def last_period(series: Iterable[Sequence[Datum]], period: int, now: float) -> int:
+    """The number of the period (from 1970) that an evaluation ends with: the present one once anything has data in it."""
+    present = int(now // period)
+    return (
+        present
+        if any(int(datum.at // period) == present for data in series for datum in data)
+        else present - 1
+    )
+
+
+def buckets(data: Iterable[Datum], name: str, period: int, periods: int, last: int) -> list[Point]:
+    """The points of the evaluation range, the oldest first: whole periods of the clock up to number `last`."""
     held: dict[int, list[Datum]] = {}
-    last = int(now // period)
     for datum in data:
         held.setdefault(int(datum.at // period), []).append(datum)
-    end = last if last in held else last - 1
-    numbers = range(end - periods - MORE + 1, end + 1)
     return [
         Point(
-            number * period, statistic(name, held.get(number, [])), sum(d.count for d in held.get(number, []))
+            number * period,
+            statistic(name, held.get(number, [])),
+            sum(datum.count for datum in held.get(number, [])),
         )
-        for number in numbers
+        for number in range(last - periods - MORE + 1, last + 1)
     ]
 
 

@@ -21,6 +21,7 @@ from kit.local_aws.alarm_state import (
     buckets,
     explain,
     judge,
+    last_period,
     math_of,
     names_in,
     reason_data,
@@ -249,12 +250,9 @@ def _points(
     backend = _backend(alarm.alarm_arn.split(":")[4], alarm.region_name)
     series = {name: _data(backend.metric_data, query) for name, query in queries.items()}
     period = next(iter(queries.values())).period
-    latest = max((datum.at for data in series.values() for datum in data if datum.at <= moment), default=0.0)
-    # All series end at the same period, the present one if any of them has data in it.
-    at = moment if latest // period == moment // period else (moment // period) * period - 1
+    last = last_period(series.values(), period, moment)
     columns = {
-        name: buckets([d for d in data if d.at <= moment], queries[name].statistic, period, periods, at)
-        for name, data in series.items()
+        name: buckets(data, queries[name].statistic, period, periods, last) for name, data in series.items()
     }
     (longest,) = {len(column) for column in columns.values()}
     made = []

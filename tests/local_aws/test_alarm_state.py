@@ -15,6 +15,7 @@ from kit.local_aws.alarm_state import (
     buckets,
     explain,
     judge,
+    last_period,
     math_of,
     names_in,
     statistic,
@@ -119,17 +120,14 @@ def test_statistics_that_were_put_count_as_many_values_and_have_no_percentile() 
     assert statistic("Sum", []) is None
 
 
-def test_the_present_period_counts_once_it_has_data_and_is_not_missing_before() -> None:
-    rule = Rule(ABOVE, 5)
+def test_the_present_period_counts_once_anything_has_data_in_it_and_is_not_missing_before() -> None:
     old = [Datum.of(600, 9)]
-    at = [point.at for point in buckets(old, "Sum", 60, rule.periods, now=661)]
-    assert at == [480, 540, 600]
-    new = buckets([*old, Datum.of(660, 1), Datum.of(661, 2)], "Sum", 60, rule.periods, now=665)
-    assert [(point.at, point.value, point.count) for point in new] == [
-        (540, None, 0),
-        (600, 9, 1),
-        (660, 3, 2),
-    ]
+    assert last_period([old, []], 60, now=661) == 10
+    assert [point.at for point in buckets(old, "Sum", 60, 1, last=10)] == [480, 540, 600]
+    more = [*old, Datum.of(660, 1), Datum.of(661, 2)]
+    assert last_period([old, more], 60, now=665) == 11
+    points_of = [(point.at, point.value, point.count) for point in buckets(more, "Sum", 60, 1, last=11)]
+    assert points_of == [(540, None, 0), (600, 9, 1), (660, 3, 2)]
 
 
 def test_comparisons_hold_at_the_threshold_as_their_names_say() -> None:
