@@ -21,6 +21,7 @@ __all__ = [
     "Ranged",
     "catalogued",
     "classes",
+    "glue_type",
     "job_that_made",
     "listed",
     "sample",
@@ -129,7 +130,8 @@ TYPES = (
 )
 
 
-def _type(kind: Any) -> str:
+def glue_type(kind: Any) -> str:
+    """The type of an Arrow column in the catalogue."""
     name = next((name for fits, name in TYPES if fits(kind)), "string")
     return f"decimal({kind.precision},{kind.scale})" if name == "decimal" else name
 
@@ -147,7 +149,7 @@ def table(zone: Zone, schema: Any, of: Mapping[str, str], made_by: str, basis: s
             "Columns": [
                 {
                     "Name": f.name.lower(),
-                    "Type": _type(f.type),
+                    "Type": glue_type(f.type),
                     "Parameters": {"data_classification": of[f.name]},
                 }
                 for f in schema

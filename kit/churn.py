@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-__all__ = ["CHUNK", "MONTHS", "SEED", "Truths", "chunks", "generate", "truths"]
+__all__ = ["ACTIVITIES", "CHUNK", "MONTHS", "SEED", "Truths", "chunks", "generate", "truths"]
 
 SEED = 20_261_201
 CHUNK = 250_000
@@ -138,6 +138,8 @@ def truths(rows: int = 20_000, seed: int = SEED) -> Truths:
 
 EMPTY = {"data_gb": 0.05, "app_logins": 0.03, "payment_method": 0.04}
 """The columns with missing values and the share that is missing: empty cells, in `payment_method` the word "unknown"."""
+ACTIVITIES = ("dropped_calls", "support_calls", "late_payments", "app_logins")
+"""The columns that count what a customer did, or met with, in the month."""
 
 
 def _parts(rows: int, seed: int) -> Iterator[tuple[dict[str, np.ndarray[Any, Any]], int]]:
