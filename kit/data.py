@@ -190,8 +190,13 @@ def _columns(db: Any, table: Table, names: Sequence[str], data: plan.Data) -> tu
 
 def _dates(at: int) -> str:
     """How many values of the column read as a date, as SQL."""
+    return f"count({_moment(at)})"
+
+
+def _moment(at: int) -> str:
+    """A value of the column as a timestamp, as SQL; NULL if it is no date."""
     formats = ", ".join(literal(d) for d in DATES)
-    return f"count(coalesce(try_cast(v{at} as timestamp), try_strptime(v{at}, [{formats}])))"
+    return f"coalesce(try_cast(v{at} as timestamp), try_strptime(v{at}, [{formats}]))"
 
 
 def _column(name: str, rows: int, facts: Sequence[Any]) -> Column:
@@ -229,9 +234,12 @@ def _fits(db: Any, found: Profile, data: plan.Data) -> Profile:
         raise DataError(
             f"{name}: {data.target} is {only} in every row.", "Take a longer period, or another target."
         )
-    if data.time and (time := found[data.time]).kind == "text":
+    if data.time and found[data.time].kind == "text":
+        values = f"select {_value(data.time, data.missing)} as v0 from {table}"
+        unread = f"v0 is not null and {_moment(0)} is null"
+        first, rows = db.execute(f"select min(v0), count(*) from ({values}) where {unread}").fetchone()
         raise DataError(
-            f'{key} time: {data.time} holds no times, such as "{time.low}".',
+            f'{key} time: {rows:,} rows of {data.time} hold no time, such as "{first[:60]}".',
             "Write dates as 2026-12-01, or leave `time` empty and set in_time_order.",
         )
     if data.problem == "regression":

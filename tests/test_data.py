@@ -306,7 +306,9 @@ def test_a_regression_target_of_words_is_refused(tmp_path: Path) -> None:
 
 def test_a_time_column_without_times_is_refused(tmp_path: Path) -> None:
     block = plan.Data(target="y", time="a")
-    assert "a holds no times" in refused(write(tmp_path / "t.csv", "a,y\nmay,0\njune,1\n"), block).message
+    text = "a,y\nmay,0\n01/02/2026,1\njune,1\n"
+    said = refused(write(tmp_path / "t.csv", text), block).message
+    assert '2 rows of a hold no time, such as "june"' in said
 
 
 @pytest.mark.parametrize(
