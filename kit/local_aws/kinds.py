@@ -128,7 +128,13 @@ _ALL = (
     ),
     Kind(
         "Pipeline",
+        missing="Pipeline '{arn}' does not exist.",
         exists="Pipeline names must be unique within an AWS account and region. Pipeline with name ({name}) already exists.",
+    ),
+    Kind(
+        "PipelineExecution",
+        key=("PipelineExecutionArn",),
+        missing="Pipeline execution with ARN '{arn}' does not exist.",
     ),
     Kind("MonitoringSchedule"),
     # Athena's; no kind of SageMaker's, but one that is waited for in the same way.
