@@ -55,6 +55,7 @@ MODULES = (
     "identity",
     "training",
     "tuning",
+    "pipelines",
     "processing",
     "models",
     "hosting",
