@@ -140,13 +140,27 @@ class Made:
 PASSING = frozenset({"CreateMultipartUpload", "CreateLogStream", "CreateSession", "CreatePresignedDomainUrl"})
 """Create calls whose result needs no tearing down."""
 
+NAMED = {
+    "PutMetricAlarm": "AlarmName",
+    "PutCompositeAlarm": "AlarmName",
+    "DeleteAlarms": "AlarmNames",
+    "PutDashboard": "DashboardName",
+    "DeleteDashboards": "DashboardNames",
+    "PutRule": "Name",
+    "RegisterScalableTarget": "ResourceId",
+    "DeregisterScalableTarget": "ResourceId",
+}
+"""Other calls whose result stays until it is torn down, and those that tear it down; which member names it."""
+
 
 def created(
     service: str, operation: str, params: Mapping[str, Any], answer: Mapping[str, Any]
 ) -> Made | None:
     """What a successful call made or deleted; None for calls that do neither."""
-    verb = next((v for v in ("Create", "Delete") if operation.startswith(v)), None)
-    if verb is None or operation in PASSING or (service == "s3" and not operation.endswith("Bucket")):
+    verb = next((v for v in ("Create", "Delete") if operation.startswith(v)), "")
+    if not (verb or operation in NAMED) or operation in PASSING:
+        return None
+    if service == "s3" and not operation.endswith("Bucket"):
         return None
     thing = operation.removeprefix(verb)
     named = [
@@ -156,12 +170,15 @@ def created(
         "Name",
         *(k for k in params if k.endswith(("Name", "Id", "Arn"))),
     ]
-    name = next((str(params[key]) for key in named if isinstance(params.get(key), str)), "")
+    told = params.get(NAMED.get(operation, ""))
+    name = ", ".join(told) if isinstance(told, list) else told
+    name = name or next((str(params[key]) for key in named if isinstance(params.get(key), str)), "")
     nested = {k: v for part in answer.values() if isinstance(part, dict) for k, v in part.items()}
     arns = [
         str(v) for k, v in {**nested, **answer}.items() if k.lower().endswith("arn") and isinstance(v, str)
     ]
-    return Made(service, operation, name, arns[-1] if arns else "", gone=verb == "Delete")
+    gone = operation.startswith(("Delete", "Deregister"))
+    return Made(service, operation, name, arns[-1] if arns else "", gone)
 
 
 _report: Callable[[Made], object] | None = None

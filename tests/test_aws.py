@@ -46,6 +46,37 @@ from kit.errors import AwsRefused, UsageError
             {"UserProfileArn": "arn:u"},
             Made("sagemaker", "CreateUserProfile", "u", "arn:u"),
         ),
+        (
+            "cloudwatch",
+            "PutMetricAlarm",
+            {"AlarmName": "a", "Namespace": "n"},
+            {},
+            Made("cloudwatch", "PutMetricAlarm", "a", ""),
+        ),
+        (
+            "cloudwatch",
+            "DeleteAlarms",
+            {"AlarmNames": ["a", "b"]},
+            {},
+            Made("cloudwatch", "DeleteAlarms", "a, b", "", gone=True),
+        ),
+        (
+            "application-autoscaling",
+            "RegisterScalableTarget",
+            {"ServiceNamespace": "sagemaker", "ResourceId": "endpoint/e/variant/v"},
+            {"ScalableTargetARN": "arn:t"},
+            Made("application-autoscaling", "RegisterScalableTarget", "endpoint/e/variant/v", "arn:t"),
+        ),
+        (
+            "application-autoscaling",
+            "DeregisterScalableTarget",
+            {"ResourceId": "endpoint/e/variant/v"},
+            {},
+            Made(
+                "application-autoscaling", "DeregisterScalableTarget", "endpoint/e/variant/v", "", gone=True
+            ),
+        ),
+        ("cloudwatch", "PutMetricData", {"Namespace": "n"}, {}, None),
         ("s3", "CreateMultipartUpload", {"Bucket": "b", "Key": "k"}, {}, None),
         ("s3", "DeleteObject", {"Bucket": "b", "Key": "k"}, {}, None),
         ("logs", "CreateLogStream", {"logGroupName": "g", "logStreamName": "s"}, {}, None),
