@@ -208,6 +208,80 @@ def test_the_script_runs_as_sagemaker_runs_it(splits: Path, tmp_path: Path) -> N
     assert (tmp_path / "model" / "code" / "inference.py").is_file()
 
 
+def interrupted(splits: Path, out: Path, *options: str) -> list[str]:
+    """A job that is killed once it has written its third checkpoint; returns what it printed."""
+    (out / "checkpoints").mkdir(parents=True)
+    command = [sys.executable, str(jobs.ROOT / "model_engineering/jobs/train/script.py"), *options]
+    places = {"SM_CHANNEL_TRAIN": splits / "train", "SM_CHANNEL_VALIDATION": splits / "validation"}
+    places |= {"SM_CHANNEL_SCHEMA": splits / "report", "SM_MODEL_DIR": out / "model"}
+    env = {"PATH": "", **{k: str(v) for k, v in places.items()}}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as job:
+        assert job.stdout
+        lines = []
+        for line in job.stdout:
+            lines.append(line.strip())
+            if line.startswith("checkpoint step=150"):
+                job.kill()
+                break
+    return lines
+
+
+def test_a_job_that_was_interrupted_goes_on_from_its_last_checkpoint(
+    splits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--iterations=100000", "--early_stopping=0", "--learning_rate=0.03", "--num_leaves=7"]
+    assert "continues" not in " ".join(interrupted(splits, tmp_path / "job", *options))
+    options[0] = "--iterations=260"
+    assert train(splits, tmp_path / "job", *options, f"--checkpoints={tmp_path / 'job' / 'checkpoints'}") == 0
+    said = capsys.readouterr().out
+    at = int(re.findall(r"continues at step=(\d+), from a checkpoint", said)[0])
+    assert 150 <= at < 260
+    assert f"curve step={at} " not in said
+    assert f"curve step={at + 10} " in said
+    assert train(splits, tmp_path / "whole", *options) == 0
+    once, whole = (told(tmp_path / n / "data" / "evaluation.json") for n in ("job", "whole"))
+    assert once["trees"] == whole["trees"] == 260
+    assert [p["step"] for p in once["curve"]] == [p["step"] for p in whole["curve"]]
+    for metric, value in whole["metrics"]["validation"].items():
+        assert once["metrics"]["validation"][metric] == pytest.approx(value, abs=1e-6), metric
+
+
+def test_where_it_stops_does_not_depend_on_an_interruption(splits: Path, tmp_path: Path) -> None:
+    options = ["--iterations=600", "--early_stopping=40", "--num_leaves=7", "--learning_rate=0.05"]
+    for name in ("once", "again"):
+        (tmp_path / name / "checkpoints").mkdir(parents=True)
+        assert (
+            train(splits, tmp_path / name, *options, f"--checkpoints={tmp_path / name / 'checkpoints'}") == 0
+        )
+    before = told(tmp_path / "again" / "data" / "evaluation.json")
+    last = told(tmp_path / "again" / "checkpoints" / "boosting.json")
+    assert last["best"][0] <= before["trees"] <= last["step"] + 40
+    assert (
+        train(splits, tmp_path / "again", *options, f"--checkpoints={tmp_path / 'again' / 'checkpoints'}")
+        == 0
+    )
+    after = told(tmp_path / "again" / "data" / "evaluation.json")
+    assert after["trees"] == before["trees"]
+    assert after["metrics"]["validation"]["auc"] == pytest.approx(
+        before["metrics"]["validation"]["auc"], abs=1e-6
+    )
+
+
+def test_a_checkpoint_of_another_training_is_left_alone(
+    splits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    kept = f"--checkpoints={tmp_path / 'checkpoints'}"
+    assert train(splits, tmp_path, "--iterations=60", kept) == 0
+    for other in ("--num_leaves=5", "--seed=3", "--lambda_l2=2"):
+        assert train(splits, tmp_path, "--iterations=60", kept, other) == 0
+    (tmp_path / "checkpoints" / "boosting.json").write_text('{"identity": ')
+    assert train(splits, tmp_path, "--iterations=60", kept) == 0
+    assert "continues" not in capsys.readouterr().out
+    assert train(splits, tmp_path, "--iterations=60", kept) == 0
+    assert "continues at step=50" in capsys.readouterr().out
+
+
 # --- training on bad input: exit code 1, two lines in the failure file, no model
 
 

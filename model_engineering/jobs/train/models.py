@@ -14,6 +14,7 @@ import joblib
 import lightgbm as lgb
 import numpy as np
 from inputs import Part
+from progress import Checkpoints, Progress, tell
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
@@ -21,9 +22,6 @@ from sklearn.preprocessing import OneHotEncoder
 
 CURVE = (0.1, 0.25, 0.5, 1.0)
 """Shares of train for the baseline's learning curve; boosting's is by iteration."""
-EVERY = 10
-"""Iterations between two points of boosting's curve."""
-CURVE_ROWS = 50_000
 
 Recipe = Mapping[str, Any]
 """What features are made of (transformer.json)."""
@@ -97,59 +95,32 @@ def boosting(
         params={"num_threads": threads},
     )
     valid_set = lgb.Dataset(codes["validation"], parts["validation"].target, reference=train_set)
-    curve = Curve(
-        codes, {n: p.target for n, p in parts.items()}, "logloss" if classify else "rmse", chosen.seed
+    targets = {name: part.target for name, part in parts.items()}
+    identity = [parameters | {"num_threads": 0}, recipe, chosen.early_stopping]
+    identity += [[float(a.sum()) for a in (*codes.values(), *targets.values(), parts["train"].weight)]]
+    progress = Progress(
+        codes,
+        targets,
+        classify=classify,
+        patience=chosen.early_stopping,
+        seed=chosen.seed,
+        checkpoints=Checkpoints(chosen.checkpoints, identity),
     )
-    callbacks: list[Any] = [curve]
-    if chosen.early_stopping > 0:
-        callbacks.append(lgb.early_stopping(chosen.early_stopping, verbose=False))
-    model = lgb.train(parameters, train_set, chosen.iterations, valid_sets=[valid_set], callbacks=callbacks)
-    return model, "model.txt", curve.points
-
-
-class Curve:
-    """A LightGBM callback: every `EVERY` iterations a point of the learning curve, unweighted, on up to `CURVE_ROWS` rows of
-    each split, so that train and validation can be compared and a large train costs no more."""
-
-    before_iteration = False
-    order = 25  # before early stopping, which ends the training with an exception at 30
-
-    def __init__(
-        self, codes: dict[str, np.ndarray], targets: dict[str, np.ndarray], name: str, seed: int
-    ) -> None:
-        rng = np.random.default_rng(seed)
-        some = {split: rng.permutation(len(y))[:CURVE_ROWS] for split, y in targets.items()}
-        self.codes = {split: codes[split][rows] for split, rows in some.items()}
-        self.targets = {split: targets[split][rows] for split, rows in some.items()}
-        self.sums = {split: np.zeros(len(rows)) for split, rows in some.items()}
-        self.name, self.done, self.points = name, 0, list[dict[str, float]]()
-
-    def __call__(self, state: Any) -> None:
-        """Adds the trees since the last point to each row's sum, so that a point costs `EVERY` trees and not all."""
-        step = state.iteration + 1
-        if step % EVERY and step not in (1, state.end_iteration):
-            return
-        point: dict[str, float] = {"step": step}
-        for split, codes in self.codes.items():
-            self.sums[split] += state.model.predict(
-                codes,
-                start_iteration=self.done,
-                num_iteration=step - self.done,
-                raw_score=True,
-                num_threads=1,
-            )
-            scores = 1 / (1 + np.exp(-self.sums[split])) if self.name == "logloss" else self.sums[split]
-            point[split] = evaluation.loss(self.targets[split], scores, self.name)
-        self.done = step
-        self.points.append(tell(point, self.name))
-
-
-def tell(point: dict[str, float], name: str) -> dict[str, float]:
-    """Prints a point of the learning curve, and returns it."""
-    print(
-        f"curve step={point['step']} train_{name}={point['train']:.6f} validation_{name}={point['validation']:.6f}"
-    )
-    return point
+    model = lgb.Booster(model_str=progress.model) if progress.model else None
+    if not progress.done(chosen.iterations):
+        # Samples of rows and features begin anew where training goes on, so they get a seed of their own.
+        model = lgb.train(
+            parameters | {"seed": chosen.seed + progress.step},
+            train_set,
+            chosen.iterations - progress.step,
+            valid_sets=[valid_set],
+            callbacks=[progress],
+            init_model=model,
+        )
+    assert model is not None
+    if chosen.early_stopping:
+        model.best_iteration = int(progress.best[0])
+    return model, "model.txt", progress.points
 
 
 def importance(fitted: Any, recipe: Recipe) -> dict[str, float]:

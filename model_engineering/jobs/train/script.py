@@ -8,6 +8,8 @@ Without the channel transformer the columns of the splits are the features. Metr
 
 The inference code goes into the model as code/: one model.tar.gz is then enough to deploy, register or batch-transform, with
 SAGEMAKER_PROGRAM=inference.py and SAGEMAKER_SUBMIT_DIRECTORY=/opt/ml/model/code, and no step has to repack it.
+
+With a CheckpointConfig a job that was interrupted (spot capacity) goes on from its last checkpoint when SageMaker starts it again.
 """
 
 from __future__ import annotations
@@ -64,6 +66,13 @@ def options(argv: Sequence[str] | None) -> argparse.Namespace:
     add("threshold", type=float, default=0.5, help="score from which the label is the positive one")
     opt = Path("/opt/ml")
     channel = opt / "input" / "data"
+    model = Path(os.environ.get("SM_MODEL_DIR") or opt / "model")
+    add(
+        "checkpoints",
+        type=Path,
+        default=model.with_name("checkpoints"),
+        help="boosting goes on from the last",
+    )
     for name, variable, default in (
         ("train", "SM_CHANNEL_TRAIN", channel / "train"),
         ("validation", "SM_CHANNEL_VALIDATION", channel / "validation"),
