@@ -277,6 +277,19 @@ def test_whole_ids_go_to_one_split_when_there_is_no_time(tmp_path: Path) -> None
     assert set(result.train.id).isdisjoint(result.test.id)
 
 
+def test_ids_of_many_rows_are_as_likely_in_each_split_as_others(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    rows = rng.integers(1, 12, 900)
+    who = np.repeat(np.arange(900), rows)
+    answer = rng.random(len(who)) < 1 / rows[who]
+    frame = pd.DataFrame({"who": who, "x": rng.normal(size=len(who)), "y": answer.astype(int)})
+    result = made(tmp_path, frame, plan.Data(target="y", id="who"))
+    sizes = [part.groupby("who").size().mean() for part in result.parts.values()]
+    assert max(sizes) - min(sizes) < 0.7
+    answers = [part["y"].mean() for part in result.parts.values()]
+    assert max(answers) - min(answers) < 0.02
+
+
 def test_ids_that_come_at_all_times_are_shared_out_beforehand(tmp_path: Path) -> None:
     rows = np.arange(1200)
     months = [f"2026-{m + 1:02d}-01" for m in rows // 100]

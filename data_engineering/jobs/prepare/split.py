@@ -68,10 +68,11 @@ def assign(
 def _at_random(db: Any, shares: Sequence[float], *, by_id: bool, stratify: bool) -> str:
     """Makes the table `random` (n, s): rows, or whole ids, in a random order cut at the shares."""
     unit = "coalesce(id, '#' || n)" if by_id else "n"
+    # The number of an id's first row, not its least one: that would put ids of many rows first, into train.
     stratum = "max(y)" if stratify else "0"
     db.execute(
         f"""create table random as
-        with units as (select {unit} as u, {stratum} as k, count(*) as rows, min(r) as r from typed group by u),
+        with units as (select {unit} as u, {stratum} as k, count(*) as rows, arg_min(r, n) as r from typed group by u),
         ranked as (select u, (sum(rows) over (partition by k order by r, u) - rows / 2) / sum(rows) over (partition by k) as p
             from units)
         select n, case when p <= {shares[0]!r} then 0 when p <= {shares[0] + shares[1]!r} then 1 else 2 end as s
