@@ -1,4 +1,4 @@
-"""What D6 keeps in a feature store and asks of it: records and label events from a table of features, the two joins, their score.
+"""What D6 keeps in a feature store: records and label events from a table of features, the two joins, their score, the cost.
 
 Shapes: `Records.frame` has a row for each record (record_id, event_time in seconds since 1970, a column for each feature),
 `Records.events` one for each label (event_id, record_id, asked_at in seconds since 1970, target).
@@ -8,33 +8,26 @@ from __future__ import annotations
 
 import math
 import re
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from botocore.exceptions import ClientError
 
-from kit.errors import DataError, KitError
+from kit.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
 
 __all__ = [
     "Records",
-    "answer",
-    "database",
     "differing",
     "flattery",
     "joined",
-    "label_table",
     "monthly_cost",
     "names",
     "records",
-    "removed",
-    "seconds_until",
-    "workgroup",
+    "stale",
 ]
 
 ID, TIME = "record_id", "event_time"
@@ -177,6 +170,16 @@ def joined(found: Records) -> pd.DataFrame:
     return near.dropna(subset=[TIME]).sort_values("event_id")[columns].reset_index(drop=True)
 
 
+def stale(frame: pd.DataFrame, online: Mapping[str, Mapping[str, str]]) -> int:
+    """Ids whose online record (values as text by name, by id) is not their latest one in the frame."""
+    latest = frame.sort_values(TIME).drop_duplicates(ID, keep="last")
+    wrong = 0
+    for row in latest.to_dict("records"):
+        values = {str(name): str(value) for name, value in row.items() if pd.notna(value)}
+        wrong += online.get(row[ID]) != values
+    return wrong
+
+
 def differing(one: pd.DataFrame, other: pd.DataFrame) -> int:
     """Rows of two joins that differ, in the last digits of floating point at least; all of them where the rows are others."""
     if one["event_id"].to_list() != other["event_id"].to_list():
@@ -241,120 +244,6 @@ def _score(model: Any, features: pd.DataFrame, truth: Any, classify: bool) -> fl
 
     guess = model.predict_proba(features)[:, 1] if classify else model.predict(features)
     return float((roc_auc_score if classify else r2_score)(truth, guess))
-
-
-# The account
-
-
-def removed(session: Any, group: str, poll: float = 1.0) -> list[str]:
-    """Takes away a group with its table and its files, if it is there; says what went. Asks every `poll` seconds."""
-    sagemaker, glue, s3 = (session.client(name) for name in ("sagemaker", "glue", "s3"))
-
-    def described() -> Mapping[str, Any]:
-        try:
-            held: Mapping[str, Any] = sagemaker.describe_feature_group(FeatureGroupName=group)
-        except sagemaker.exceptions.ResourceNotFound:
-            return {}
-        return held
-
-    if not (held := described()):
-        return []
-    offline = held.get("OfflineStoreConfig", {})
-    sagemaker.delete_feature_group(FeatureGroupName=group)
-    seconds_until(lambda: not described(), poll, 900)
-    gone = [f"the group {group}"]
-    if table := offline.get("DataCatalogConfig"):
-        glue.delete_table(DatabaseName=table["Database"], Name=table["TableName"])
-        gone.append(f"the table {table['TableName']}")
-    if uri := offline.get("S3StorageConfig", {}).get("ResolvedOutputS3Uri", ""):
-        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix.rstrip('/')}/")
-        keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
-        for at in range(0, len(keys), 1000):
-            s3.delete_objects(
-                Bucket=bucket,
-                Delete={"Objects": [{"Key": key} for key in keys[at : at + 1000]], "Quiet": True},
-            )
-        gone.append(f"{len(keys)} files")
-    return gone
-
-
-def workgroup(athena: Any, name: str, tags: Sequence[Mapping[str, str]]) -> str:
-    """The name of the Athena workgroup, which is there when this returns. Where answers go is each query's own matter."""
-    settings = {"EnforceWorkGroupConfiguration": False}
-    try:
-        athena.create_work_group(Name=name, Configuration=settings, Tags=list(tags))
-    except ClientError as error:
-        if "already" not in str(error):
-            raise
-    return name
-
-
-def database(glue: Any, name: str, tags: Sequence[Mapping[str, str]]) -> str:
-    """The name of the database in the catalogue, which is there when this returns."""
-    try:
-        glue.get_database(Name=name)
-    except glue.exceptions.EntityNotFoundException:
-        glue.create_database(DatabaseInput={"Name": name}, Tags={tag["Key"]: tag["Value"] for tag in tags})
-    return name
-
-
-def label_table(glue: Any, where: str, name: str, uri: str) -> str:
-    """The full name of a table over the Parquet files of label events at `uri`, made anew."""
-    parquet = "org.apache.hadoop.hive.ql.io.parquet"
-    kinds = {"event_id": "bigint", ID: "string", "asked_at": "double", "target": "double"}
-    wanted = {
-        "Name": name,
-        "TableType": "EXTERNAL_TABLE",
-        "Parameters": {"classification": "parquet", "EXTERNAL": "TRUE"},
-        "StorageDescriptor": {
-            "Columns": [{"Name": column, "Type": kind} for column, kind in kinds.items()],
-            "Location": f"{uri.rstrip('/')}/",
-            "InputFormat": f"{parquet}.MapredParquetInputFormat",
-            "OutputFormat": f"{parquet}.MapredParquetOutputFormat",
-            "SerdeInfo": {"SerializationLibrary": f"{parquet}.serde.ParquetHiveSerDe"},
-        },
-    }
-    try:
-        glue.create_table(DatabaseName=where, TableInput=wanted)
-    except glue.exceptions.AlreadyExistsException:
-        glue.update_table(DatabaseName=where, TableInput=wanted)
-    return f'"{where}"."{name}"'
-
-
-def answer(query: Any, sql: str, place: str, group: str) -> pd.DataFrame:
-    """What Athena answers. `query` is the SDK's AthenaQuery, `place` the S3 URI for its results, `group` the workgroup.
-
-    Raises:
-        KitError: the query failed; the message is Athena's.
-    """
-    query.run(sql, output_location=place, workgroup=group)
-    query.wait()
-    status = query.get_query_execution()["QueryExecution"]["Status"]
-    if status["State"] != "SUCCEEDED":
-        said = status.get("StateChangeReason", "it was stopped")
-        raise KitError(
-            f"Athena {status['State'].lower()}: {said}",
-            "Read the SQL of the cell, and try it in the console.",
-        )
-    found: pd.DataFrame = query.as_dataframe(dtype={ID: str}, keep_default_na=False, na_values=[""])
-    return found
-
-
-def seconds_until(look: Callable[[], Any], poll: float, longest: float) -> float:
-    """Seconds until `look()` is true, asked every `poll` seconds.
-
-    Raises:
-        KitError: it is not after `longest` seconds.
-    """
-    began = time.monotonic()
-    while not look():
-        if time.monotonic() - began > longest:
-            raise KitError(
-                f"Nothing came in {longest:.0f} seconds.", "Run the cell again, or give it longer."
-            )
-        time.sleep(poll)
-    return time.monotonic() - began
 
 
 # What it costs

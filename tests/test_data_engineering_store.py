@@ -1,25 +1,18 @@
-"""What D6 keeps in a feature store and asks of it, on made-up tables and, for rights, on a real local AWS."""
+"""What D6 keeps in a feature store, its joins and their scores, on made-up tables."""
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Iterator
 from pathlib import Path
-from string import Template
 from typing import Any
 
-import boto3
 import numpy as np
 import pandas as pd
 import pytest
-from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 from jobs import load
 
-from kit.errors import DataError, KitError
-from kit.local_aws import process
+from kit.errors import DataError
 
 (store,) = load("data_engineering", "feature_store")
 ROOT = Path(__file__).parents[1]
@@ -187,6 +180,24 @@ def test_joins_that_differ_are_counted() -> None:
     assert store.differing(one.iloc[1:], one) == 3
 
 
+def test_an_id_whose_online_record_is_not_its_latest_is_counted() -> None:
+    frame = pd.DataFrame(
+        {
+            "record_id": ["a", "a", "b"],
+            "event_time": [2.0, 1.0, 1.0],
+            "x": [5.0, 6.0, np.nan],
+            "kind": ["n", "o", "o"],
+        }
+    )
+    right = {
+        "a": {"record_id": "a", "event_time": "2.0", "x": "5.0", "kind": "n"},
+        "b": {"record_id": "b", "event_time": "1.0", "kind": "o"},
+    }
+    assert store.stale(frame, right) == 0
+    assert store.stale(frame, right | {"a": right["a"] | {"x": "6.0"}}) == 1
+    assert store.stale(frame, {}) == 2
+
+
 def leaky(count: int, problem: str) -> tuple[Any, pd.DataFrame, pd.DataFrame]:
     """Records whose later value gives the answer away, and the two joins."""
     rng = np.random.default_rng(0)
@@ -224,14 +235,7 @@ def test_too_few_labels_are_not_scored() -> None:
     assert store.flattery(same, point, naive, classify=True, folds=2, seed=0).empty
 
 
-# Waiting and cost
-
-
-def test_waiting_ends_when_it_is_there_or_too_late() -> None:
-    answers = iter([False, False, True])
-    assert store.seconds_until(lambda: next(answers), 0.001, 5) < 5
-    with pytest.raises(KitError, match="Nothing came in 0 seconds"):
-        store.seconds_until(lambda: False, 0.001, 0.0)
+# The cost
 
 
 def test_the_cost_counts_units_and_gigabytes() -> None:
@@ -248,138 +252,3 @@ def test_this_events_prices_have_what_the_cost_asks_for() -> None:
     assert all(value > 0 for value in cost.values())
     assert prices["source"]
     assert prices["as_of"]
-
-
-# What the data engineer of F1 may do
-
-
-@pytest.fixture(scope="module")
-def engineer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """(the account, a session's clients by name and role) of an account with F1's bucket, data engineer and execution role."""
-    folder = tmp_path_factory.mktemp("aws")
-    server = process.up(folder)
-    bucket = f"eba-{server.account}-us-east-1"
-    names = {"partition": "aws", "region": "us-east-1", "account": server.account, "bucket": bucket}
-    root = boto3.Session("AKIATEST", "secret", region_name="us-east-1")
-    iam = root.client("iam", endpoint_url=server.url)
-    root.client("s3", endpoint_url=server.url).create_bucket(Bucket=bucket)
-    policies = ROOT / "foundations" / "policies"
-
-    def draft(name: str) -> str:
-        return Template((policies / f"{name}.json").read_text(encoding="utf-8")).substitute(names)
-
-    for role, trust, files in (
-        ("EbaDataEngineer", "trust-persona", ("builder", "data-engineer")),
-        ("EbaDataScientistExecution", "trust-execution", ("execution-role",)),
-    ):
-        iam.create_role(RoleName=role, AssumeRolePolicyDocument=draft(trust))
-        for name in files:
-            iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=draft(name))
-    iam.create_user(UserName="ann")
-    allow = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-    wide = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
-    iam.put_user_policy(UserName="ann", PolicyName="all", PolicyDocument=wide)
-    key = iam.create_access_key(UserName="ann")["AccessKey"]
-    ann = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name="us-east-1")
-    taken = ann.client("sts", endpoint_url=server.url).assume_role(
-        RoleArn=f"arn:aws:iam::{server.account}:role/EbaDataEngineer", RoleSessionName="d6"
-    )["Credentials"]
-    mine = boto3.Session(
-        taken["AccessKeyId"], taken["SecretAccessKey"], taken["SessionToken"], region_name="us-east-1"
-    )
-
-    class Session:
-        account = server.account
-
-        def client(self, name: str) -> Any:
-            return mine.client(name, endpoint_url=server.url)
-
-    yield Session()
-    process.down(folder)
-
-
-def group_of(session: Any, name: str) -> dict[str, Any]:
-    features = {"record_id": "String", "event_time": "Fractional", "x": "Fractional"}
-    return {
-        "FeatureGroupName": name,
-        "RecordIdentifierFeatureName": "record_id",
-        "EventTimeFeatureName": "event_time",
-        "FeatureDefinitions": [{"FeatureName": n, "FeatureType": t} for n, t in features.items()],
-        "OnlineStoreConfig": {"EnableOnlineStore": True},
-        "OfflineStoreConfig": {"S3StorageConfig": {"S3Uri": f"s3://eba-{session.account}-us-east-1/eba/d6/offline"}},
-        "RoleArn": f"arn:aws:iam::{session.account}:role/EbaDataScientistExecution",
-        "Tags": [{"Key": "eba:card", "Value": "D6"}],
-    }  # fmt: skip
-
-
-def record(one: str, moment: float, x: float) -> list[dict[str, str]]:
-    values = {"record_id": one, "event_time": str(moment), "x": str(x)}
-    return [{"FeatureName": name, "ValueAsString": value} for name, value in values.items()]
-
-
-def test_the_data_engineer_may_do_all_that_the_runbook_does_and_no_more(engineer: Any) -> None:
-    """Every call of D6, signed with the keys of F1's role; then the group, its table and its files are gone."""
-    sagemaker, runtime, s3, glue, athena = (
-        engineer.client(n) for n in ("sagemaker", "sagemaker-featurestore-runtime", "s3", "glue", "athena")
-    )
-    bucket, name = f"eba-{engineer.account}-us-east-1", "eba-d6-features"
-    sagemaker.create_feature_group(**group_of(engineer, name))
-    status = store.seconds_until(
-        lambda: sagemaker.describe_feature_group(FeatureGroupName=name)["FeatureGroupStatus"] == "Created",
-        0.02,
-        20,
-    )
-    assert status < 20
-    for one, moment, x in (("a", 100.0, 1.0), ("a", 200.0, 2.0), ("b", 100.0, 3.0)):
-        entry = {"FeatureGroupName": name, "Record": record(one, moment, x)}
-        assert not runtime.batch_write_record(Entries=[entry])["Errors"]
-    read = runtime.get_record(FeatureGroupName=name, RecordIdentifierValueAsString="a")["Record"]
-    assert {v["FeatureName"]: v["ValueAsString"] for v in read}["x"] == "2.0"
-    s3.get_bucket_encryption(Bucket=bucket)
-
-    events = pd.DataFrame(
-        {"event_id": [0, 1], "record_id": ["a", "b"], "asked_at": [150.0, 50.0], "target": [1.0, 0.0]}
-    )
-    body = io.BytesIO()
-    events.to_parquet(body, index=False)
-    s3.put_object(Bucket=bucket, Key="eba/d6/labels/labels.parquet", Body=body.getvalue())
-    where = store.database(glue, "eba_features", [{"Key": "eba:card", "Value": "D6"}])
-    assert store.database(glue, "eba_features", []) == where
-    for _ in range(2):
-        labels = store.label_table(glue, where, "labels", f"s3://{bucket}/eba/d6/labels")
-    for _ in range(2):
-        store.workgroup(athena, "eba-features", [{"Key": "eba:card", "Value": "D6"}])
-    table = sagemaker.describe_feature_group(FeatureGroupName=name)["OfflineStoreConfig"]["DataCatalogConfig"]
-    sql = f'select e.event_id, r.x from {labels} e join "{table["Database"]}"."{table["TableName"]}" r '
-    sql += "on r.record_id = e.record_id and r.event_time <= e.asked_at"
-    assert asked(athena, sql, bucket, "eba-features") == [["event_id", "x"], ["0", "1.0"]]
-    with pytest.raises(ClientError, match="AccessDenied"):
-        asked(athena, sql, bucket, "primary")
-    with pytest.raises(ClientError, match="AccessDenied"):
-        sagemaker.create_feature_group(**group_of(engineer, "payments"))
-
-    gone = store.removed(engineer, name, 0.02)
-    assert gone[0] == f"the group {name}"
-    assert gone[1].startswith("the table eba_d6_features_")
-    assert gone[2] == "1 files", "both event times are of one hour"
-    assert store.removed(engineer, name, 0.02) == []
-    left = s3.list_objects_v2(Bucket=bucket, Prefix="eba/d6/offline/").get("Contents", [])
-    assert left == []
-
-
-def asked(athena: Any, sql: str, bucket: str, group: str) -> list[list[str]]:
-    """The rows that Athena answers, the names of the columns first."""
-    query = athena.start_query_execution(
-        QueryString=sql,
-        WorkGroup=group,
-        ResultConfiguration={"OutputLocation": f"s3://{bucket}/eba/d6/athena"},
-    )["QueryExecutionId"]
-
-    def state() -> dict[str, Any]:
-        found: dict[str, Any] = athena.get_query_execution(QueryExecutionId=query)["QueryExecution"]["Status"]
-        return found
-
-    store.seconds_until(lambda: state()["State"] in ("SUCCEEDED", "FAILED"), 0.05, 60)
-    assert state()["State"] == "SUCCEEDED", state()
-    rows = athena.get_query_results(QueryExecutionId=query)["ResultSet"]["Rows"]
-    return [[value["VarCharValue"] for value in row["Data"]] for row in rows]
