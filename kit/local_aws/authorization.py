@@ -208,6 +208,19 @@ def _events(prefix: str, operation: str, params: Params, place: Place) -> Iterat
             yield Ask("iam:PassRole", target["RoleArn"], {"iam:PassedToService": "events.amazonaws.com"})
 
 
+def _streams(prefix: str, operation: str, params: Params, place: Place) -> Iterator[Ask]:
+    """On the stream also to look at it; tagging a new one and handing over a role need rights of their own."""
+    ((member, form),) = NAMED[prefix].items()
+    given = params.get(member) or params.get("StreamARN")
+    arn = place.arn(prefix, form.format(str(given).rpartition("/")[2])) if given else "*"
+    yield Ask(f"{prefix}:{operation}", arn)
+    if operation.startswith("Create") and params.get("Tags"):
+        yield Ask(f"{prefix}:{'TagDeliveryStream' if prefix == 'firehose' else 'TagResource'}", arn)
+    parts = [params, *(value for value in params.values() if isinstance(value, Mapping))]
+    for role in sorted({part["RoleARN"] for part in parts if part.get("RoleARN")}):
+        yield Ask("iam:PassRole", role, {"iam:PassedToService": f"{prefix}.amazonaws.com"})
+
+
 _SERVICES = {
     "s3": s3,
     "iam": _iam,
@@ -219,4 +232,6 @@ _SERVICES = {
     "glue": _glue,
     "athena": _athena,
     "events": _events,
+    "kinesis": _streams,
+    "firehose": _streams,
 }

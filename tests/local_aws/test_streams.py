@@ -192,7 +192,6 @@ def test_prefixes_with_expressions_and_gzip(flow: Flow) -> None:
         ({"Prefix": "!{nonsense:x}/", "ErrorOutputPrefix": "e/"}, "invalid namespace: nonsense"),
         ({"CompressionFormat": "ZIP"}, "does not write ZIP objects"),
         ({"ProcessingConfiguration": {"Enabled": True, "Processors": [{"Type": "Lambda"}]}}, "of the type Lambda"),
-        ({"RoleARN": "arn:aws:iam::123456789012:role/nobody"}, "Firehose is unable to assume role"),
         ({"CustomTimeZone": "Mars/Base"}, "CustomTimeZone is not valid"),
     ],
 )  # fmt: skip
@@ -200,6 +199,16 @@ def test_a_destination_that_cannot_be_is_refused(flow: Flow, config: dict[str, A
     with pytest.raises(ClientError, match=re.escape(said)) as caught:
         flow.deliver(**config)
     assert caught.value.response["Error"]["Code"] == "InvalidArgumentException"
+
+
+def test_a_role_that_there_is_not_or_of_another_account_delivers_nothing(flow: Flow) -> None:
+    for account, code in (
+        (flow.lab.server.account, "InvalidArgumentException"),
+        ("1" * 12, "AccessDeniedException"),
+    ):
+        with pytest.raises(ClientError) as caught:
+            flow.deliver(RoleARN=f"arn:aws:iam::{account}:role/nobody")
+        assert caught.value.response["Error"]["Code"] == code
     with pytest.raises(flow.firehose.exceptions.ResourceNotFoundException):
         flow.firehose.describe_delivery_stream(DeliveryStreamName=flow.name)
 
