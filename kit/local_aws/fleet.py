@@ -129,9 +129,13 @@ class Server:
     def _connection(self, fresh: bool) -> http.client.HTTPConnection:
         if not fresh:
             try:
-                return self._idle.get_nowait()
+                kept = self._idle.get_nowait()
             except queue.Empty:
                 pass
+            else:
+                if kept.sock:  # that of the first ping was more patient
+                    kept.sock.settimeout(self.seconds)
+                return kept
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.seconds)
 
     def stop(self) -> None:

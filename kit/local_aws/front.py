@@ -55,6 +55,7 @@ MODULES = (
     "identity",
     "training",
     "tuning",
+    "transform",
     "pipelines",
     "processing",
     "models",
