@@ -37,7 +37,7 @@ def classification(target: np.ndarray, said: np.ndarray, groups: np.ndarray) -> 
     if len(set(groups[keep])) < 2:
         return {"groups": {}, "left_out": left_out, "parity": None, "odds": None}
     y, guess, who = target[keep].astype(int), said[keep].astype(int), groups[keep]
-    rates = {
+    rates: dict[str, Any] = {
         "selected": selection_rate,
         "hit_rate": true_positive_rate,
         "false_alarm_rate": false_positive_rate,
