@@ -137,8 +137,17 @@ class Made:
     gone: bool = False
 
 
-PASSING = frozenset({"CreateMultipartUpload", "CreateLogStream", "CreateSession", "CreatePresignedDomainUrl"})
-"""Create calls whose result needs no tearing down."""
+PASSING = frozenset(
+    {
+        "CreateLogStream",
+        "CreateMultipartUpload",
+        "CreatePresignedDomainUrl",
+        "CreateSession",
+        "DeleteRecord",
+        "DeleteTags",
+    }
+)
+"""Create calls whose result needs no tearing down, and Delete calls that leave what they name."""
 
 NAMED = {
     "PutMetricAlarm": "AlarmName",
@@ -170,7 +179,8 @@ def created(
         "Name",
         *(k for k in params if k.endswith(("Name", "Id", "Arn"))),
     ]
-    told = params.get(NAMED.get(operation, ""))
+    given = params.get(f"{thing}Input")  # AWS Glue puts the name there
+    told = given.get("Name") if isinstance(given, dict) else params.get(NAMED.get(operation, ""))
     name = ", ".join(told) if isinstance(told, list) else told
     name = name or next((str(params[key]) for key in named if isinstance(params.get(key), str)), "")
     nested = {k: v for part in answer.values() if isinstance(part, dict) for k, v in part.items()}
