@@ -148,6 +148,12 @@ def check_policy(ctx: Context, params: dict[str, Any]) -> None:
         raise AwsError(
             "ValidationException", f"Metric type {kind} is not one of service namespace {NAMESPACE}."
         )
+    for policy in _backend(
+        ctx
+    ).policies.values():  # moto makes new alarms, and leaves those of the policy that is replaced
+        if policy.resource_id == params["ResourceId"] and policy.policy_name == params["PolicyName"]:
+            policy.delete_alarms(ctx.account, ctx.region)
+            policy.alarms = []
 
 
 @after(SERVICE, "DeregisterScalableTarget")

@@ -75,6 +75,15 @@ def test_a_tracking_policy_has_its_two_alarms_on_the_variant(lab: Lab, endpoint:
     assert policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] == 100.0
 
 
+def test_a_policy_that_is_put_again_replaces_its_alarms(lab: Lab, endpoint: str) -> None:
+    register(lab, endpoint)
+    first, second = (track(lab, endpoint)["Alarms"] for _ in range(2))
+    prefix = f"TargetTracking-{of(endpoint)['ResourceId']}"
+    held = lab.client("cloudwatch").describe_alarms(AlarmNamePrefix=prefix)["MetricAlarms"]
+    assert {alarm["AlarmName"] for alarm in held} == {alarm["AlarmName"] for alarm in second}
+    assert len(first) == len(second) == 2
+
+
 def test_policies_and_alarms_go_with_their_target_and_that_with_its_endpoint(lab: Lab, endpoint: str) -> None:
     scaling = lab.client("application-autoscaling")
     for variant in "AB":
