@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -172,14 +173,35 @@ def test_the_same_run_gives_the_same_files(splits: Path, out: Path, tmp_path: Pa
         assert (tmp_path / "report" / name).read_bytes() == (out / "report" / name).read_bytes()
 
 
-def test_synthetic_rows_are_neither_searched_nor_learned_from_and_stay_as_they_are(tmp_path: Path) -> None:
-    plain, smote = tmp_path / "none", tmp_path / "smote"
-    prepared(plain, CHURN, "--algorithm=baseline", rows=4000)
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = prepared(tmp_path_factory.mktemp("small"), CHURN, "--algorithm=baseline", rows=4000)
+    assert run(folder, folder / "out") == 0
+    return folder
+
+
+def test_with_few_rows_the_self_test_is_made_several_times_so_that_luck_does_not_decide(small: Path) -> None:
+    test = told(small / "out")["self_tests"]["scattered"]
+    known = pd.read_parquet(small / "out" / "report" / "known.parquet").query("test == 'scattered'")
+    rounds = known["round"].nunique()
+    assert rounds == len(test["each"]) > 1
+    assert test["wrong"] == known["turned"].sum() >= 200
+    assert (
+        len({frozenset(part.loc[part["turned"], "row_number"]) for _, part in known.groupby("round")})
+        == rounds
+    )
+    first = known[known["rank"] < known["turned"].sum() / rounds]
+    assert first["turned"].mean() == pytest.approx(test["hit"])
+    assert test["lift"] == pytest.approx(test["hit"] / known["turned"].mean())
+
+
+def test_synthetic_rows_are_neither_searched_nor_learned_from_and_stay_as_they_are(
+    small: Path, tmp_path: Path
+) -> None:
+    plain, smote = small, tmp_path / "smote"
     divided(smote, CHURN, 4000, "--balance", "smote")
-    (plain / "archive").rename(smote / "archive")
+    shutil.copytree(plain / "archive", smote / "archive")
     assert run(smote, smote / "out") == 0
-    (smote / "archive").rename(plain / "archive")
-    assert run(plain, plain / "out") == 0
     one, other = told(plain / "out"), told(smote / "out")
     before, after = pd.read_parquet(smote / "train"), pd.read_parquet(smote / "out" / "fixed")
     made = int(before["synthetic"].sum())

@@ -137,12 +137,12 @@ def found(order: np.ndarray, wrong: np.ndarray, chosen: np.ndarray) -> dict[str,
     once. `lift`: that over the share that chance would give. `precision` and `recall` are of the chosen suspects.
     """
     k = int(wrong.sum())
-    hit = float(wrong[order[:k]].mean())
+    hit, chance = float(wrong[order[:k]].mean()), float(wrong[order].mean())
     return {
         "wrong": k,
-        "chance": float(wrong.mean()),
+        "chance": chance,
         "hit": hit,
-        "lift": hit / float(wrong.mean()),
+        "lift": hit / chance,
         "chosen": int(chosen.sum()),
         "precision": float(wrong[chosen].mean()) if chosen.any() else 0.0,
         "recall": float(wrong[chosen].sum() / k),

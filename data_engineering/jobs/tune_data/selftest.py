@@ -15,6 +15,8 @@ from part import some
 
 FEW = 200
 """Rows of the segment that is spoilt, at the least where there is one: with fewer, chance may hide it."""
+WANTED, ROUNDS = 200, 5
+"""Where `scattered` turns fewer labels than `WANTED`, chance decides what is found: it is tried again, up to `ROUNDS` times."""
 
 
 def run(bench: Bench, look: Look, validation: pd.DataFrame, chosen: argparse.Namespace) -> dict[str, Any]:
@@ -29,7 +31,8 @@ def run(bench: Bench, look: Look, validation: pd.DataFrame, chosen: argparse.Nam
     free = ~look.told["suspect"]
     rows = np.flatnonzero(free)
     count = max(1, round(chosen.spoil * len(rows)))
-    sets = {"scattered": rng.choice(rows, count, replace=False)}
+    rounds = min(ROUNDS, -(-WANTED // count))
+    sets = {"scattered": [rng.choice(rows, count, replace=False) for _ in range(rounds)]}
     codes = slices.coded(bench.cuts, validation)
     wanted = max(0.12 * len(free), FEW)
     sound = [s for s in look.every if len(s.terms) == 1 and s.q > 0.05 and 0.03 <= s.rows / len(free) <= 0.5]
@@ -37,9 +40,12 @@ def run(bench: Bench, look: Look, validation: pd.DataFrame, chosen: argparse.Nam
     spoilt = min(sound, key=lambda s: (abs(s.rows - wanted), s.name), default=None)
     if spoilt:
         there = np.flatnonzero(slices.mask(spoilt, bench.codes) & free)
-        sets["segment"] = rng.choice(there, max(1, round(0.3 * len(there))), replace=False)
-    told, known = {}, []
-    for name, places in sets.items():
+        sets["segment"] = [rng.choice(there, max(1, round(0.3 * len(there))), replace=False)]
+    told: dict[str, dict[str, Any]] = {}
+    known = []
+    for name, at, places in [
+        (name, at, places) for name, drawn in sets.items() for at, places in enumerate(drawn)
+    ]:
         wrong = np.zeros(len(free), dtype=bool)
         wrong[places] = True
         target = bench.target.copy()
@@ -50,14 +56,30 @@ def run(bench: Bench, look: Look, validation: pd.DataFrame, chosen: argparse.Nam
         # What was suspected before may well be wrong too: it is neither a hit nor a miss.
         order = again.order[free[again.order]]
         surest = again.surest(len(free)) & free
-        told[name] = labels.found(order, wrong, surest)
+        told[name] = together([*told.get(name, {}).get("each", []), labels.found(order, wrong, surest)])
         rank = np.full(len(free), -1)
         rank[order] = np.arange(len(order))
-        frame = {"test": name, "row_number": bench.train[bench.model.schema["row_number"]], "turned": wrong}
+        frame = {
+            "test": name,
+            "round": at,
+            "row_number": bench.train[bench.model.schema["row_number"]],
+            "turned": wrong,
+        }
         known.append(pd.DataFrame({**frame, "rank": rank, "suspect": surest})[free])
         if name == "segment" and spoilt:
             told[name] |= repaired(bench, again, spoilt, validation, target)
     return {"told": told, "known": pd.concat(known, ignore_index=True)}
+
+
+def together(each: list[dict[str, float]]) -> dict[str, Any]:
+    """What was found in all rounds of a test (see `labels.found`), and in `each`."""
+    wrong, chosen = (sum(one[name] for one in each) for name in ("wrong", "chosen"))
+    hit, chance, recall = (
+        sum(one[name] * one["wrong"] for one in each) / wrong for name in ("hit", "chance", "recall")
+    )
+    precision = sum(one["precision"] * one["chosen"] for one in each) / max(chosen, 1)
+    found = {"wrong": wrong, "chance": chance, "hit": hit, "lift": hit / chance, "chosen": chosen}
+    return {**found, "precision": precision, "recall": recall, "each": each}
 
 
 def repaired(
