@@ -70,7 +70,7 @@ def _clock(rows: pd.DataFrame, schema: Mapping[str, Any], in_order: bool, loaded
         values = rows[time_column]
         numbers = pd.to_numeric(values, errors="coerce")
         if not pd.api.types.is_datetime64_any_dtype(values) and numbers.notna().any():
-            numbers = numbers - min(0.0, numbers.min())
+            numbers = numbers - min(0.0, numbers.min() - 1)
             days = numbers.max() * DAY <= LATEST
             unit = "days" if days else "seconds since 1970"
             return numbers * (
@@ -94,7 +94,7 @@ def records(
     """Records and label events of D3's rows, at most about `limit` records, of whole ids.
 
     A label event asks for an id's features just before its next row is there, and its answer is that row's target. Where no
-    id has a second row, each record is loaded again a day later with the same values, so that there is a later one at all.
+    id has a second row, each record is put in a day before as well, with the same values, so that one of two is later.
 
     Args:
         rows: D3's splits, one after the other.
@@ -134,10 +134,10 @@ def records(
     frame = kept[[ID, TIME, *features]].rename(columns=features)
     if not has.any():
         said += [
-            "NO ID HAS A SECOND RECORD: each is loaded again a day later with the same values, so no score can change"
+            "NO ID HAS A SECOND RECORD: each is put in a day before, too, with the same values, so no score can change"
         ]
-        has, answers, asked = has | True, kept[schema["target"]], kept[TIME] + DAY - 1
-        frame = pd.concat([frame, frame.assign(**{TIME: frame[TIME] + DAY})], ignore_index=True)
+        has, answers, asked = has | True, kept[schema["target"]], kept[TIME] - 1
+        frame = pd.concat([frame.assign(**{TIME: frame[TIME] - DAY}), frame], ignore_index=True)
     events = pd.DataFrame({ID: kept[ID], "asked_at": asked, "target": answers})[has].reset_index(drop=True)
     events.insert(0, "event_id", range(len(events)))
     return Records(_typed(frame), events.astype({"target": float}), features, tuple(said))

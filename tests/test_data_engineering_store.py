@@ -63,14 +63,14 @@ def test_each_row_is_a_record_and_each_later_row_of_an_id_asks() -> None:
     assert "y" not in found.frame.columns
 
 
-def test_without_an_id_each_row_is_loaded_twice_and_that_is_said() -> None:
+def test_without_an_id_each_row_is_put_in_twice_and_that_is_said() -> None:
     found = made(id="", time="")
     assert any(line.startswith("NO ID COLUMN") for line in found.said)
     assert any(line.startswith("NO TIME COLUMN") for line in found.said)
     assert any(line.startswith("NO ID HAS A SECOND RECORD") for line in found.said)
-    assert sorted(found.frame["event_time"].unique()) == [LOADED, LOADED + 86_400]
+    assert sorted(found.frame["event_time"].unique()) == [LOADED - 86_400, LOADED]
     assert len(found.frame) == 12
-    assert found.events["asked_at"].between(LOADED, LOADED + 86_400, inclusive="neither").all()
+    assert found.events["asked_at"].between(LOADED - 86_400, LOADED, inclusive="neither").all()
     assert found.events["target"].to_list() == table()["y"].to_list()
 
 
