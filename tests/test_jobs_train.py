@@ -416,6 +416,26 @@ def test_the_threshold_is_read_from_the_model(trained: Path, table: pd.DataFrame
     assert {a["prediction"] for a in answers} == {1}
 
 
+def test_scores_are_calibrated_where_the_model_says_how(
+    trained: Path, table: pd.DataFrame, splits: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained / "model", tmp_path / "model")
+    about = told(tmp_path / "model" / "model.json")
+    line = {"x": [0.0, 0.5, 1.0], "y": [0.0, 0.1, 1.0]}
+    (tmp_path / "model" / "model.json").write_text(
+        json.dumps({**about, "threshold": 0.1, "calibration": line})
+    )
+    before, after = (
+        json.loads(ask(m, json.dumps(raw(table, 50)))[1])["predictions"] for m in (trained, tmp_path)
+    )
+    for one, other in zip(before, after, strict=True):
+        assert other["probability"] == pytest.approx(np.interp(one["probability"], line["x"], line["y"]))
+        assert other["prediction"] == one["prediction"]
+    rows = pd.read_parquet(splits / "test")
+    one, other = (inference.scores(inference.model_fn(str(m / "model")), rows) for m in (trained, tmp_path))
+    np.testing.assert_allclose(other, np.interp(one, line["x"], line["y"]))
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "accept", "said"),
     [

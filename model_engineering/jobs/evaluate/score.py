@@ -49,7 +49,7 @@ def scored(folder: Path, pairs: list[tuple[Path, Path]], out: Path) -> dict[str,
             scores = inference.scores(model, found)
         elif made(schema, model.recipe):
             found = table(rows)
-            scores = inference.score(model.predictor, found, model.recipe)
+            scores = inference.calibrated(inference.score(model.predictor, found, model.recipe), model.about)
         else:
             lacking = lacking or differ
             continue

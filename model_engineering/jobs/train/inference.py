@@ -83,7 +83,7 @@ def predict_fn(data: list[Any] | BadPayload, model: Model) -> list[dict[str, Any
         return error
     except transformer.BadRows as error:
         return BadPayload(str(error))
-    exact = score(model.predictor, features, model.recipe)
+    exact = calibrated(score(model.predictor, features, model.recipe), model.about)
     scores = [
         float(f"{s:.12g}") for s in exact
     ]  # sums of a batch and of a row alone differ in the last digits
@@ -259,12 +259,19 @@ def load(file: Path) -> Any:
 
 
 def scores(model: Model, prepared: pd.DataFrame) -> np.ndarray:
-    """The chance of the positive label, or the predicted number, of rows as the prepare job writes them."""
-    return score(model.predictor, transformer.apply(prepared, model.recipe), model.recipe)
+    """What the model answers to rows as the prepare job writes them: the chance of the positive label, or the predicted number."""
+    features = transformer.apply(prepared, model.recipe)
+    return calibrated(score(model.predictor, features, model.recipe), model.about)
+
+
+def calibrated(scores: np.ndarray, about: Mapping[str, Any]) -> np.ndarray:
+    """The scores on the line through the points of model.json's `calibration` (`x`, `y`); as they are where it has none."""
+    line = about.get("calibration")
+    return np.interp(scores, line["x"], line["y"]) if line else scores
 
 
 def score(predictor: Any, features: pd.DataFrame, recipe: Mapping[str, Any]) -> np.ndarray:
-    """The same of rows of features."""
+    """The model's own scores of rows of features, not calibrated."""
     if hasattr(predictor, "predict_proba"):
         return np.asarray(predictor.predict_proba(features[names(recipe)])[:, 1])
     if hasattr(predictor, "named_steps"):
