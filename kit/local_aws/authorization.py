@@ -30,6 +30,7 @@ PREFIXES = {
 }
 # The members of a request that name its resource, for services whose ARNs are made of one name.
 NAMED = {
+    "cloudformation": {"StackName": "stack/{}/*"},
     "cloudtrail": {"Name": "trail/{}", "TrailName": "trail/{}"},
     "dynamodb": {"TableName": "table/{}"},
     "ecr": {"repositoryName": "repository/{}"},

@@ -57,6 +57,7 @@ MODULES = (
     "tuning",
     "transform",
     "pipelines",
+    "cloudformation",
     "processing",
     "models",
     "hosting",
@@ -71,7 +72,13 @@ MODULES = (
     "control",
 )
 # Services that the local AWS answers alone: what has no handler here is not asked of moto, which would invent an answer.
-OWN = ("sagemaker", "sagemaker-runtime", "sagemaker-featurestore-runtime", "sagemaker-metrics")
+OWN = (
+    "sagemaker",
+    "sagemaker-runtime",
+    "sagemaker-featurestore-runtime",
+    "sagemaker-metrics",
+    "cloudformation",
+)
 # Required by the model, and yet left out by AWS: a version of a model package has no name (aws/sagemaker-python-sdk issue 5606).
 # A page of a feature group's definitions has no token where it is the last one.
 LEFT_OUT = {("DescribeModelPackage", "ModelPackageName"), ("DescribeFeatureGroup", "NextToken")}
@@ -268,18 +275,19 @@ class App:
             if call.service in OWN and handler is None:
                 raise not_implemented(call.service, call.action)
             guard.check(self.store, call, who, asks, params)
-            if wrong is None and (refuses := _before.get((call.service, call.action))):
+            refuses, completes = (held.get((call.service, call.action)) for held in (_before, _after))
+            if wrong is not None and (handler or refuses or completes):
+                raise wrong
+            if refuses:
                 refuses(ctx, params)
             if handler is None:
                 reply = self._gateway(call, environ, body, ctx.account)
-            elif wrong is not None:
-                raise wrong
             else:
                 reply = self._handled(handler, ctx, call, params)
             if reply.status >= 400:
                 code, message = wire.failure(reply)
-            elif complete := _after.get((call.service, call.action)):
-                complete(ctx, params)
+            elif completes:
+                completes(ctx, params)
         except AwsError as error:
             code, message = error.code, error.message
             reply = wire.encode_error(call, error)

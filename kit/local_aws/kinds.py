@@ -137,6 +137,14 @@ _ALL = (
         missing="Pipeline execution with ARN '{arn}' does not exist.",
     ),
     Kind("MonitoringSchedule"),
+    # CloudFormation's; waited for in the same way.
+    Kind(
+        "Stack",
+        arn="StackId",
+        missing="Stack with id {name} does not exist",
+        exists="Stack [{name}] already exists",
+        codes={"missing": "ValidationError", "exists": "AlreadyExistsException"},
+    ),
     # Athena's; no kind of SageMaker's, but one that is waited for in the same way.
     Kind(
         "QueryExecution",
