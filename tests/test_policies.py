@@ -87,7 +87,9 @@ def test_a_persona_may_do_what_access_says_and_nothing_else_of_it(account: Any, 
     assert not wrong
     allowed = sum(persona in line["allow"] for line in ACCESS["access"])
     least = 1 if persona == "endpoint-caller" else 5
-    assert least <= allowed <= len(ACCESS["access"]) - 30, "a persona that may do all or nothing proves little"
+    assert least <= allowed <= len(ACCESS["access"]) - 30, (
+        "a persona that may do all or nothing proves little"
+    )
 
 
 @pytest.mark.parametrize("persona", ACCESS["personas"])
@@ -233,7 +235,9 @@ def test_a_data_engineer_governs_the_lake_and_others_do_not(account: Any) -> Non
 
     def client(persona: str, service: str) -> Any:
         arn = f"arn:aws:iam::{server.account}:role/{ACCESS['personas'][persona]['role']}"
-        sts = boto3.Session(*keys, region_name=REGION).client("sts", endpoint_url=server.url)
+        sts = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=REGION).client(
+            "sts", endpoint_url=server.url
+        )
         taken = sts.assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
         session = boto3.Session(
             taken["AccessKeyId"], taken["SecretAccessKey"], taken["SessionToken"], region_name=REGION
@@ -245,7 +249,6 @@ def test_a_data_engineer_governs_the_lake_and_others_do_not(account: Any) -> Non
     allow = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
     iam.put_user_policy(UserName="ann", PolicyName="all", PolicyDocument=allow)
     key = iam.create_access_key(UserName="ann")["AccessKey"]
-    keys = (key["AccessKeyId"], key["SecretAccessKey"])
 
     zone = {"ResourceArn": f"arn:aws:s3:::eba-{server.account}-{REGION}/eba/d2/train"}
     table = {"Table": {"DatabaseName": "eba_data", "Name": "train"}}
