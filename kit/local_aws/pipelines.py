@@ -21,10 +21,9 @@ from kit.local_aws.protocol import AwsError, now, operation
 from kit.local_aws.store import Record, page
 
 if TYPE_CHECKING:
-    from kit.local_aws.front import App
     from kit.local_aws.store import Context
 
-__all__ = ["resume"]
+__all__ = ["start_pipeline_execution"]
 
 KIND, EXECUTION = "Pipeline", pipeline_execution.KIND
 DONE = ("Succeeded", "Failed", "Stopped", "CompletedWithFailures")
@@ -404,14 +403,3 @@ def retry_pipeline_execution(ctx: Context, params: dict[str, Any]) -> Record:
     pipeline_execution.told(ctx, record, before)
     pipeline_execution.go_on(ctx, record["_arn"])
     return record
-
-
-def resume(app: App, account: str, region: str) -> int:
-    """Carry on the executions that a server before this one began; how many there were."""
-    from kit.local_aws.store import Context
-
-    ctx = Context(app, account, region)
-    open_ = [row for row in app.store.rows(ctx, EXECUTION) if row["PipelineExecutionStatus"] not in DONE]
-    for row in open_:
-        pipeline_execution.go_on(ctx, row["_arn"])
-    return len(open_)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import joblib
@@ -198,3 +199,68 @@ def test_a_pipeline_of_the_sdk_makes_a_model_and_reuses_what_it_can(lab: Lab) ->
         {"Name": "Data", "Value": data},
         {"Name": "Least", "Value": "1.5"},
     ]
+
+
+def notebook(folder: Path, *cells: str) -> Path:
+    """A notebook whose first cell has the parameters."""
+    import nbformat.v4 as v4
+
+    made = v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in cells])
+    made.cells[0].metadata["tags"] = ["parameters"]
+    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    file = folder / "note.ipynb"
+    file.write_text(json.dumps(made))
+    return file
+
+
+def notebook_pipeline(lab: Lab, file: Path, **more: Any) -> Any:
+    from sagemaker.core.workflow.pipeline_context import PipelineSession
+    from sagemaker.mlops.workflow.notebook_job_step import NotebookJobStep
+    from sagemaker.mlops.workflow.pipeline import Pipeline
+
+    name = unique("notes")
+    step = NotebookJobStep(
+        name="Note",
+        input_notebook=str(file),
+        image_uri=IMAGE,
+        kernel_name="python3",
+        role=lab.role,
+        s3_root_uri=f"s3://{BUCKET}/notes",
+        **more,
+    )
+    session = PipelineSession(boto_session=lab.sagemaker.boto_session, default_bucket=BUCKET)
+    pipeline = Pipeline(name=name, steps=[step], sagemaker_session=session)
+    pipeline.upsert(role_arn=lab.role)
+    return pipeline
+
+
+def test_a_notebook_job_runs_a_notebook_with_its_parameters(lab: Lab, tmp_path: Path) -> None:
+    file = notebook(
+        tmp_path,
+        'rows: int = 1\nword = "x"\nlive = False',
+        "import os\nassert live is True\nprint(rows + 1, word, os.environ['GREETING'])",
+    )
+    (tmp_path / "init.sh").write_text("export GREETING=hello\n")
+    pipeline = notebook_pipeline(
+        lab,
+        file,
+        parameters={"rows": "41", "word": "7", "live": "True"},
+        initialization_script=str(tmp_path / "init.sh"),
+    )
+    run = pipeline.start()
+    run.wait()
+    step = steps(lab, run.arn)["Note"]
+    job = lab.training(step["Metadata"]["TrainingJob"]["Arn"].rpartition("/")[2])
+    uri = job["ModelArtifacts"]["S3ModelArtifacts"].replace("model.tar.gz", "output.tar.gz")
+    (executed,) = lab.archive(uri).values()
+    [output] = json.loads(executed)["cells"][-1]["outputs"]
+    assert "".join(output["text"]) == "42 7 hello\n"
+    assert f"/{run.arn.rpartition('/')[2]}/Note/" in uri
+
+
+def test_a_notebook_job_that_fails_says_which_error(lab: Lab, tmp_path: Path) -> None:
+    pipeline = notebook_pipeline(lab, notebook(tmp_path, "rows = 1", "raise KeyError('no such column')"))
+    run = pipeline.start()
+    with pytest.raises(WaiterError):
+        run.wait()
+    assert "no such column" in steps(lab, run.arn)["Note"]["FailureReason"]
