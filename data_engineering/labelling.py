@@ -124,7 +124,10 @@ class Form:
             UsageError: there is no such row to label, or no such label.
         """
         if row not in self.rows:
-            raise UsageError(f"Row {row} is not among those to label.", f"The next one is {self.left[:1]}.")
+            raise UsageError(
+                f"Row {row} is not among those to label.",
+                f"These begin with {', '.join(str(one) for one in list(self.rows)[:5])}.",
+            )
         if label not in self.classes:
             raise UsageError(f'There is no label "{label}".', did_you_mean(label, self.classes))
         self.answers[row] = label

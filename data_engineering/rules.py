@@ -38,6 +38,8 @@ VALUES = 20
 """The most frequent values of a column of words that a rule may name."""
 SHARES = (0.01, 0.99)
 """A rule that says "yes" of fewer rows, or of more, says nothing."""
+CHANCE = 0.05
+"""The best of many rules agrees so far with anything, by chance."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def found(frame: pd.DataFrame, profile: data.Profile, block: plan.Data, count: i
             if SHARES[0] <= says.mean() <= SHARES[1]:
                 rules.append(Rule(rule.column, rule.how, rule.value, kappa(says, answer)))
         best += sorted(rules, key=lambda rule: -rule.kappa)[:1]
-    return [rule for rule in sorted(best, key=lambda rule: -rule.kappa)[:count] if rule.kappa > 0]
+    return [rule for rule in sorted(best, key=lambda rule: -rule.kappa)[:count] if rule.kappa > CHANCE]
 
 
 def _candidates(frame: pd.DataFrame, column: data.Column) -> Iterator[Rule]:
