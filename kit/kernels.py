@@ -10,9 +10,10 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jupyter_client.client import KernelClient
     from jupyter_client.manager import KernelManager
 
 __all__ = ["Ahead", "Kernel", "imports"]
@@ -42,6 +43,7 @@ class Kernel:
         file = Path(self._folder.name) / "kernel.json"
         self._manager = KernelManager(kernel_name="python3", transport="ipc", connection_file=str(file))
         self._environment = {**os.environ, **variables}
+        self._clients: list[KernelClient] = []
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._start, daemon=True)
         self._thread.start()
@@ -62,8 +64,15 @@ class Kernel:
                 client.stop_channels()
             # nbclient waits for output and for the kernel's death at once, so its client must be asynchronous.
             self._manager.client_factory = AsyncKernelClient
+            self._manager.client = self._client  # type: ignore[method-assign]
         except BaseException as error:  # handed to whoever takes the kernel
             self._error = error
+
+    def _client(self, **given: Any) -> Any:
+        """A client of the kernel, as the manager makes it. nbclient leaves it open, so that it is closed here."""
+        client = type(self._manager).client(self._manager, **given)
+        self._clients.append(client)
+        return client
 
     def manager(self) -> KernelManager:
         """The running kernel's manager; waits until it runs, raises what kept it from starting."""
@@ -75,6 +84,9 @@ class Kernel:
     def stop(self) -> None:
         """End the kernel at once: a notebook that ran to its end has nothing left to say."""
         self._thread.join()
+        # Left to the garbage collector, sockets would be closed at any time, by whichever thread it runs in.
+        for client in self._clients:
+            client.stop_channels()
         if self._manager.has_kernel:
             self._manager.shutdown_kernel(now=True)
         self._manager.cleanup_resources()

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -106,6 +107,15 @@ def test_a_run_executes_records_and_keeps_its_copies(small_event: SmallEvent) ->
     assert cards["B"].run
     assert cards["B"].run.copy == outcomes["B"].copy
     assert (paths.home() / "board" / "board.json").exists()
+
+
+def test_a_run_leaves_no_client_of_a_kernel_open(small_event: SmallEvent) -> None:
+    from jupyter_client.channels import HBChannel
+
+    for id in ("B", "C"):
+        small_event.add(id)
+    assert {outcome.state for outcome in executed("B", "C").values()} == {"done"}
+    assert not [thread for thread in threading.enumerate() if isinstance(thread, HBChannel)]
 
 
 def test_a_failure_keeps_evidence_skips_dependants_and_lets_the_rest_go_on(small_event: SmallEvent) -> None:
