@@ -35,8 +35,11 @@ def database(glue: Any, name: str, description: str, tags: Iterable[Mapping[str,
 
 
 def workgroup(athena: Any, name: str, results: str, tags: Sequence[Mapping[str, str]]) -> None:
-    """Make the workgroup, if it is not there yet: its results go to `results` (S3 URI), encrypted, whatever a query asks for."""
-    where = {"OutputLocation": results, "EncryptionConfiguration": {"EncryptionOption": "SSE_S3"}}
+    """Make the workgroup, if it is not there yet: its results go to `results` (S3 URI), whatever a query asks for.
+
+    They are encrypted as the bucket encrypts: naming a way here would be refused where the bucket asks for another.
+    """
+    where = {"OutputLocation": results}
     try:
         athena.create_work_group(
             Name=name,
