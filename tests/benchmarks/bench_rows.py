@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--plain", type=int, default=1_000_000, help="the most rows that pandas is asked to take"
     )
     parser.add_argument(
-        "--plain-d3", type=int, default=100_000, help="the same for D3, which judges on all rows"
+        "--plain-d3", type=int, default=20_000, help="the same for D3, which judges on all rows"
     )
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
     chosen = parser.parse_args(argv)
