@@ -94,6 +94,8 @@ class Progress:
         if not self.step % EVERY or self.step in (1, state.end_iteration):
             self._add(state.model, self.step)
             self.points.append(tell({"step": self.step, **self._losses()}, self.name))
+            if self.classify:  # what a search of hyperparameters goes by, while the trial still runs
+                print(f"curve step={self.step} validation_auc={metric:.6f}")
         if not self.step % SAVED:
             told = {"step": self.step, "best": self.best, "points": self.points}
             self.checkpoints.save(state.model, told)

@@ -4,7 +4,8 @@ Channels: train and validation (Parquet), schema (schema.json; it may lie in tra
 transformer (transformer.json and transformer.py). Writes the model with all that serving raw rows takes to SM_MODEL_DIR: schema.json
 says what a request holds, transformer.json and code/transformer.py make features of it. Writes evaluation.json to SM_OUTPUT_DATA_DIR.
 Without the channel transformer the columns of the splits are the features. Metrics are printed one a line, as
-`validation:auc=0.812345`; the learning curve as `curve step=10 train_logloss=0.412345 validation_logloss=0.431234`.
+`validation:auc=0.812345`; the learning curve as `curve step=10 train_logloss=0.412345 validation_logloss=0.431234`, and for boosted
+classifiers `curve step=10 validation_auc=0.801234`.
 
 The inference code goes into the model as code/: one model.tar.gz is then enough to deploy, register or batch-transform, with
 SAGEMAKER_PROGRAM=inference.py and SAGEMAKER_SUBMIT_DIRECTORY=/opt/ml/model/code, and no step has to repack it.
