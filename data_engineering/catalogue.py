@@ -35,15 +35,16 @@ def database(glue: Any, name: str, description: str, tags: Iterable[Mapping[str,
 
 
 def workgroup(athena: Any, name: str, results: str, tags: Sequence[Mapping[str, str]]) -> None:
-    """Make the workgroup, if it is not there yet: its results go to `results` (S3 URI), whatever a query asks for.
+    """Make the workgroup, if it is not there yet: its results go to `results` (S3 URI), unless a query asks for another place.
 
-    They are encrypted as the bucket encrypts: naming a way here would be refused where the bucket asks for another.
+    They are encrypted as the bucket encrypts: naming a way here would be refused where the bucket asks for another. A workgroup
+    that enforces its settings refuses CREATE TABLE AS with a place for the table.
     """
     where = {"OutputLocation": results}
     try:
         athena.create_work_group(
             Name=name,
-            Configuration={"ResultConfiguration": where, "EnforceWorkGroupConfiguration": True},
+            Configuration={"ResultConfiguration": where, "EnforceWorkGroupConfiguration": False},
             Tags=tags,
         )
     except ClientError as error:

@@ -116,4 +116,4 @@ def test_database_and_workgroup_are_made_once(account: Account) -> None:
     assert account["glue"].get_database(Name=TABLES)["Database"]["Description"] == "What was collected"
     found = account["athena"].get_work_group(WorkGroup=GROUP)["WorkGroup"]["Configuration"]
     assert found["ResultConfiguration"]["OutputLocation"] == "s3://zone/athena/"
-    assert found["EnforceWorkGroupConfiguration"] is True
+    assert found["EnforceWorkGroupConfiguration"] is False, "or no table could be made where it belongs"

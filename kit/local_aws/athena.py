@@ -44,6 +44,10 @@ AT_ONCE = 3  # queries that run; more wait in the queue
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
 CANCELLED = "Query cancelled by user"
 LISTED = 50
+ENFORCED = (
+    "The Create Table As Select query failed because it was submitted with an 'external_location' property to an Athena Workgroup that"
+    " enforces a centralized output location for all queries. Please remove the 'external_location' property and resubmit the query."
+)
 
 
 @dataclass
@@ -116,6 +120,7 @@ def start_query_execution(ctx: Context, params: dict[str, Any]) -> Record:
         QueryStatus="QUEUED",
         _token=token,
         _base=location.rstrip("/"),
+        _enforced=bool(settings.get("EnforceWorkGroupConfiguration")),
         _cutoff=settings.get("BytesScannedCutoffPerQuery"),
         _columns=[],
         _rows=0,
@@ -184,7 +189,10 @@ def _ran(ctx: Context, record: Record, asked: Statement, run: Run, scratch: Path
     if asked.verb == "SELECT":
         answer = _asked(ctx, record, asked, database, catalogue, run, scratch)
     elif asked.verb == "CREATE TABLE AS SELECT":
-        creation = Creation.of(asked, database, catalogue, f"{record['_base']}/tables/{record['_key']}")
+        folder = f"{record['_base']}/tables/{record['_key']}"
+        creation = Creation.of(asked, database, catalogue, folder)
+        if record["_enforced"] and creation.location != f"{folder}/":
+            raise QueryError(ENFORCED)
         answer = _asked(ctx, record, asked, database, catalogue, run, scratch, creation)
         creation.publish(ctx, scratch, answer["columns"])
         return {"QueryStatus": "SUCCEEDED", "_updated": answer["rows"], "_scanned": answer["scanned"]}

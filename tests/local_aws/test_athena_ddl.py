@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from lab import BUCKET
-from querying import Athena, parquet
+from querying import OUT, Athena, parquet
 
 
 def test_a_partition_is_read_once_glue_knows_it(athena: Athena) -> None:
@@ -76,6 +76,12 @@ def test_a_query_makes_a_table_with_files_and_partitions(athena: Athena) -> None
     assert athena.why(f"CREATE TABLE again WITH (external_location = '{place}') AS SELECT 1 AS a").startswith(
         "HIVE_PATH_ALREADY_EXISTS"
     )
+    strict = f"strict-{athena.database}"
+    enforced = {"ResultConfiguration": {"OutputLocation": OUT}, "EnforceWorkGroupConfiguration": True}
+    athena.client.create_work_group(Name=strict, Configuration=enforced)
+    elsewhere = f"CREATE TABLE strict WITH (external_location = 's3://{BUCKET}/{strict}/') AS SELECT 1 AS a"
+    assert "enforces a centralized output location" in athena.why(elsewhere, WorkGroup=strict)
+    assert athena.run("CREATE TABLE strict AS SELECT 1 AS a", WorkGroup=strict)["State"] == "SUCCEEDED"
     for form in ("TEXTFILE", "JSON"):
         athena.run(f"CREATE TABLE {form} WITH (format = '{form}') AS SELECT 1 AS a, 'x' AS b")
         assert athena.rows(f"SELECT a, b FROM {form}") == [["1", "x"]]
