@@ -6,14 +6,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from kit.errors import KitError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["answer", "database", "label_table", "online", "removed", "seconds_until", "workgroup"]
+__all__ = ["answer", "online", "removed", "seconds_until"]
 
 AT_ONCE = 100  # ids that BatchGetRecord takes
 
@@ -76,49 +74,6 @@ def removed(session: Any, group: str, poll: float = 1.0) -> list[str]:
             )
         gone.append(f"{len(keys)} files")
     return gone
-
-
-def workgroup(athena: Any, name: str, tags: Sequence[Mapping[str, str]]) -> str:
-    """The name of the Athena workgroup, which is there when this returns. Where answers go is each query's own matter."""
-    settings = {"EnforceWorkGroupConfiguration": False}
-    try:
-        athena.create_work_group(Name=name, Configuration=settings, Tags=list(tags))
-    except ClientError as error:
-        if "already" not in str(error):
-            raise
-    return name
-
-
-def database(glue: Any, name: str, tags: Sequence[Mapping[str, str]]) -> str:
-    """The name of the database in the catalogue, which is there when this returns."""
-    try:
-        glue.get_database(Name=name)
-    except glue.exceptions.EntityNotFoundException:
-        glue.create_database(DatabaseInput={"Name": name}, Tags={tag["Key"]: tag["Value"] for tag in tags})
-    return name
-
-
-def label_table(glue: Any, where: str, name: str, uri: str) -> str:
-    """The full name of a table over the Parquet files of label events at `uri`, made anew."""
-    parquet = "org.apache.hadoop.hive.ql.io.parquet"
-    kinds = {"event_id": "bigint", "record_id": "string", "asked_at": "double", "target": "double"}
-    wanted = {
-        "Name": name,
-        "TableType": "EXTERNAL_TABLE",
-        "Parameters": {"classification": "parquet", "EXTERNAL": "TRUE"},
-        "StorageDescriptor": {
-            "Columns": [{"Name": column, "Type": kind} for column, kind in kinds.items()],
-            "Location": f"{uri.rstrip('/')}/",
-            "InputFormat": f"{parquet}.MapredParquetInputFormat",
-            "OutputFormat": f"{parquet}.MapredParquetOutputFormat",
-            "SerdeInfo": {"SerializationLibrary": f"{parquet}.serde.ParquetHiveSerDe"},
-        },
-    }
-    try:
-        glue.create_table(DatabaseName=where, TableInput=wanted)
-    except glue.exceptions.AlreadyExistsException:
-        glue.update_table(DatabaseName=where, TableInput=wanted)
-    return f'"{where}"."{name}"'
 
 
 def answer(query: Any, sql: str, place: str, group: str) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from jobs import load
 from kit.errors import KitError
 from kit.local_aws import process
 
-(groups,) = load("data_engineering", "feature_group")
+groups, catalogue = load("data_engineering", "feature_group", "catalogue")
 ROOT = Path(__file__).parents[1]
 
 
@@ -57,14 +57,15 @@ def test_ids_that_the_service_left_are_asked_for_again() -> None:
 
 @pytest.fixture(scope="module")
 def engineer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """(the account, a session's clients by name and role) of an account with F1's bucket, data engineer and execution role."""
+    """(the account, a session's clients by name and role) of an account with F1's data engineer and execution role, and F2's bucket."""
     folder = tmp_path_factory.mktemp("aws")
     server = process.up(folder)
     bucket = f"eba-{server.account}-us-east-1"
     names = {"partition": "aws", "region": "us-east-1", "account": server.account, "bucket": bucket}
     root = boto3.Session("AKIATEST", "secret", region_name="us-east-1")
     iam = root.client("iam", endpoint_url=server.url)
-    root.client("s3", endpoint_url=server.url).create_bucket(Bucket=bucket)
+    s3, kms = (root.client(name, endpoint_url=server.url) for name in ("s3", "kms"))
+    s3.create_bucket(Bucket=bucket)
     policies = ROOT / "foundations" / "policies"
 
     def draft(name: str) -> str:
@@ -77,6 +78,13 @@ def engineer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         iam.create_role(RoleName=role, AssumeRolePolicyDocument=draft(trust))
         for name in files:
             iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=draft(name))
+    names["key"] = kms.create_key(Policy=draft("guardrails/key"))["KeyMetadata"]["Arn"]
+    kms.create_alias(AliasName="alias/eba", TargetKeyId=names["key"])
+    default = {
+        "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": names["key"]}
+    }
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [default]})
+    s3.put_bucket_policy(Bucket=bucket, Policy=draft("guardrails/bucket"))
     iam.create_user(UserName="ann")
     allow = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     wide = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
@@ -148,14 +156,15 @@ def test_the_data_engineer_may_do_all_that_the_runbook_does_and_no_more(engineer
     body = io.BytesIO()
     events.to_parquet(body, index=False)
     s3.put_object(Bucket=bucket, Key="eba/d6/labels/labels.parquet", Body=body.getvalue())
-    where = groups.database(glue, "eba_features", [{"Key": "eba:card", "Value": "D6"}])
-    assert groups.database(glue, "eba_features", []) == where
+    columns = {"event_id": "bigint", "record_id": "string", "asked_at": "double", "target": "double"}
+    labels = catalogue.stored("labels", f"s3://{bucket}/eba/d6/labels", columns.items(), "parquet")
+    tags = [{"Key": "eba:card", "Value": "D6"}]
     for _ in range(2):
-        labels = groups.label_table(glue, where, "labels", f"s3://{bucket}/eba/d6/labels")
-    for _ in range(2):
-        groups.workgroup(athena, "eba-features", [{"Key": "eba:card", "Value": "D6"}])
+        catalogue.database(glue, "eba_features", "labels", tags)
+        catalogue.table(glue, "eba_features", labels)
+        catalogue.workgroup(athena, "eba-features", f"s3://{bucket}/eba/d6/athena", tags)
     table = sagemaker.describe_feature_group(FeatureGroupName=name)["OfflineStoreConfig"]["DataCatalogConfig"]
-    sql = f'select e.event_id, r.x from {labels} e join "{table["Database"]}"."{table["TableName"]}" r '
+    sql = f'select e.event_id, r.x from eba_features.labels e join "{table["Database"]}"."{table["TableName"]}" r '
     sql += "on r.record_id = e.record_id and r.event_time <= e.asked_at"
     assert asked(athena, sql, bucket, "eba-features") == [["event_id", "x"], ["0", "1.0"]]
     with pytest.raises(ClientError, match="AccessDenied"):
