@@ -132,8 +132,8 @@ def draw(ax: Any, calls: Sequence[Call], limit: float, marks: Sequence[tuple[flo
     ax.axhline(limit, color="tab:orange", linestyle="--", label=f"alarm: {limit:g} ms on average")
     for at, text in marks:
         ax.axvline(at, color="grey", linewidth=1)
-        ax.annotate(
-            text, (at, 1), xycoords=("data", "axes fraction"), xytext=(4, -12), textcoords="offset points"
-        )
+        place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": "right"}
+        ax.annotate(text, (at, 1), xytext=(-4, -14), **place)
     ax.set(yscale="log", xlabel="seconds since the update began", ylabel="latency seen by the caller, ms")
-    ax.legend(loc="lower right")
+    ax.set_ylim(top=5 * max(limit, *(call.milliseconds for call in calls)))
+    ax.legend(loc="center right")
