@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import tarfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 TYPES = ["text/csv", "application/jsonlines", "application/json"]
@@ -60,3 +64,32 @@ def registered(
         CustomerMetadataProperties={key: value[:256] for key, value in details.items()},
     )
     return str(version["ModelPackageArn"])
+
+
+def code_digest(folder: Path) -> str:
+    """One checksum of a job's code: its Python files and requirements, by name and content."""
+    whole = hashlib.sha256()
+    for file in sorted(p for p in folder.iterdir() if p.suffix in (".py", ".txt")):
+        whole.update(f"{file.name}\0{file.stat().st_size}\0".encode() + file.read_bytes())
+    return whole.hexdigest()
+
+
+def data_digest(s3: Any, uri: str) -> str:
+    """One checksum of what lies under an S3 URI: its objects by key and ETag, so nothing is downloaded. `s3` is a client of boto3."""
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    there = sorted((one["Key"], one["ETag"]) for page in pages for one in page.get("Contents", ()))
+    return hashlib.sha256(json.dumps(there).encode()).hexdigest()
+
+
+def packed(folder: Path, archive: Path) -> str:
+    """Packs a model's folder as an archive; returns its SHA-256."""
+    with tarfile.open(archive, "w:gz") as tar:
+        for one in sorted(folder.iterdir()):
+            tar.add(one, arcname=one.name)
+    return digest(archive)
+
+
+def digest(file: Path) -> str:
+    """The SHA-256 of a file."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
