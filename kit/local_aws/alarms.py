@@ -140,8 +140,8 @@ def _check_math(metrics: list[Mapping[str, Any]]) -> None:
             raise not_implemented("cloudwatch", "PutMetricAlarm with expressions that build on each other")
 
 
-@action("cloudwatch", "PutCompositeAlarm")
-def put_composite_alarm(ctx: Context, params: Mapping[str, Any]) -> None:
+@before("cloudwatch", "PutCompositeAlarm")
+def check_composite_alarm(ctx: Context, params: Mapping[str, Any]) -> None:
     """Refused: nothing would evaluate it."""
     raise not_implemented("cloudwatch", "PutCompositeAlarm")
 

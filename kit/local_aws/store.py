@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.local_aws.kinds import kind_of
 from kit.local_aws.protocol import AwsError, now, operation, shaped
+from kit.local_aws.tables import SPLIT, Table, keyed
 
 if TYPE_CHECKING:
     from kit.local_aws.front import App
@@ -67,6 +68,9 @@ class Store:
         self._version = 0
         self._changed = threading.Condition(threading.RLock())
         self.lock = self._changed
+        self.journal: Callable[[Mapping[str, Any]], None] = lambda changes: (
+            None
+        )  # is told of each change, under the lock
 
     def create(self, ctx: Context, kind: str, params: Mapping[str, Any], **extra: Any) -> Record:
         """A new record of the params and extras, its tags apart. Raises AWS's error for a name that is taken."""
@@ -88,6 +92,7 @@ class Store:
             if key.lower() in rows:
                 raise facts.in_use(rows[key.lower()]["_arn"], key)
             rows[key.lower()] = record
+            self._note(ctx, kind, key, record)
             if params.get("Tags"):
                 self.tag(arn, params["Tags"])
             self._touch(arn)
@@ -145,6 +150,7 @@ class Store:
             moved = any(k.endswith("Status") and record.get(k) != v for k, v in changes.items())
             record = {**record, "LastModifiedTime": now(), **changes}
             self._rows(ctx, kind)[record["_key"].lower()] = record
+            self._note(ctx, kind, record["_key"], record)
             if moved:
                 self._touch(record["_arn"])
             return dict(record)
@@ -154,7 +160,9 @@ class Store:
         with self.lock:
             record = self.get(ctx, kind, key)
             del self._rows(ctx, kind)[record["_key"].lower()]
-            self._tags.pop(record["_arn"], None)
+            self._note(ctx, kind, record["_key"], None)
+            if self._tags.pop(record["_arn"], None) is not None:
+                self.journal({keyed("tags", record["_arn"]): None})
             self._touch(record["_arn"])
             return record
 
@@ -166,13 +174,17 @@ class Store:
 
     def table(self, ctx: Context, name: str) -> dict[str, Record]:
         """Rows that are no resources, by their key: many, small, neither listed nor waited for. Use it under `lock`."""
-        return self._tables.setdefault((ctx.account, ctx.region, name), {})
+        place = (ctx.account, ctx.region, name)
+        if place not in self._tables:
+            self._tables[place] = Table(self, keyed("table", *place))
+        return self._tables[place]
 
     def tag(self, arn: str, tags: Iterable[Mapping[str, str]]) -> dict[str, str]:
         """Adds tags ([{Key, Value}]) to an ARN; returns all that it has."""
         with self.lock:
             held = self._tags.setdefault(arn, {})
             held.update({tag["Key"]: tag["Value"] for tag in tags})
+            self.journal({keyed("tags", arn): dict(held)})
             return dict(held)
 
     def untag(self, arn: str, keys: Iterable[str]) -> None:
@@ -180,6 +192,7 @@ class Store:
         with self.lock:
             for key in keys:
                 self._tags.get(arn, {}).pop(key, None)
+            self.journal({keyed("tags", arn): dict(self._tags.get(arn, {}))})
 
     def tags(self, arn: str) -> list[dict[str, str]]:
         """The tags of an ARN, as [{Key, Value}]."""
@@ -245,6 +258,36 @@ class Store:
 
     def _rows(self, ctx: Context, kind: str) -> dict[str, Record]:
         return self._records.setdefault((ctx.account, ctx.region, kind), {})
+
+    def _note(self, ctx: Context, kind: str, key: str, record: Record | None) -> None:
+        self.journal({keyed("row", ctx.account, ctx.region, kind, key.lower()): record})
+
+    def everything(self) -> list[tuple[str, str, Record]]:
+        """Every record of all accounts and regions, with its account and region, the oldest first."""
+        with self.lock:
+            rows = [
+                (account, region, dict(row))
+                for (account, region, _), held in self._records.items()
+                for row in held.values()
+            ]
+        return sorted(rows, key=lambda row: row[2]["CreationTime"])
+
+    def restore(self, items: Iterable[tuple[str, Any]]) -> None:
+        """Take over what the journal was told of: keys and their last values."""
+        rows: list[tuple[Scope, str, Record]] = []
+        with self.lock:
+            for key, value in items:
+                kind, *place = key.split(SPLIT)
+                if kind == "tags":
+                    self._tags[place[0]] = value
+                elif kind == "table":
+                    account, region, name, row = place
+                    table = self.table(Context(None, account, region), name)  # type: ignore[arg-type]
+                    dict.__setitem__(table, row, value)
+                else:
+                    rows.append(((place[0], place[1], place[2]), place[3], value))
+            for scope, name, record in sorted(rows, key=lambda row: row[2]["CreationTime"]):
+                self._records.setdefault(scope, {})[name] = record
 
 
 PAGING = {"MaxResults", "NextToken", "SortBy", "SortOrder"}

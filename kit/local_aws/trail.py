@@ -147,6 +147,7 @@ class Trail:
     def __init__(self) -> None:
         self._events: deque[Seen] = deque(maxlen=KEPT)
         self._used: dict[str, dict[str, Use]] = {}
+        self._new: deque[Seen] = deque(maxlen=KEPT)  # since `taken` was called
         self._lock = threading.Lock()
 
     def add(self, seen: Seen) -> None:
@@ -156,6 +157,7 @@ class Trail:
         with self._lock:
             if not is_data(seen.service, seen.action, seen.params):
                 self._events.append(seen)
+                self._new.append(seen)
             used = self._used.setdefault(seen.who.entity, {})
             before = used.get(seen.prefix)
             actions = {**(before.actions if before else {}), seen.action: (seen.time, seen.region)}
@@ -165,6 +167,19 @@ class Trail:
         """The management events of an account in a region, newest first."""
         with self._lock:
             return [one for one in reversed(self._events) if (one.account, one.region) == (account, region)]
+
+    def taken(self) -> tuple[list[Seen], dict[str, dict[str, Use]]]:
+        """The events since the last time that somebody asked, and what all principals used."""
+        with self._lock:
+            new = list(self._new)
+            self._new.clear()
+            return new, {entity: dict(used) for entity, used in self._used.items()}
+
+    def restore(self, events: list[Seen], used: Mapping[str, Mapping[str, Use]]) -> None:
+        """What was taken before, the oldest first."""
+        with self._lock:
+            self._events.extend(events)
+            self._used.update({entity: dict(one) for entity, one in used.items()})
 
     def used(self, entity: str) -> dict[str, Use]:
         """What a user, a role or a root used, by the services' namespaces."""

@@ -20,7 +20,7 @@ from werkzeug import test as werkzeug_test
 from werkzeug.serving import make_server
 
 from kit.local_aws import client as local_client
-from kit.local_aws import front
+from kit.local_aws import front, handlers
 from kit.local_aws.front import App
 from kit.local_aws.kinds import KINDS, plural
 from kit.local_aws.process import Server
@@ -172,8 +172,8 @@ def failing(inside: App, monkeypatch: pytest.MonkeyPatch) -> App:
     def incomplete(ctx: Any, params: dict[str, Any]) -> dict[str, Any]:
         return {"ExperimentName": "e", "EndpointConfigName": "e"}
 
-    monkeypatch.setitem(front._handlers, ("sagemaker", "DescribeModel"), broken)
-    monkeypatch.setitem(front._handlers, ("sagemaker", "DescribeEndpointConfig"), incomplete)
+    monkeypatch.setitem(handlers._handlers, ("sagemaker", "DescribeModel"), broken)
+    monkeypatch.setitem(handlers._handlers, ("sagemaker", "DescribeEndpointConfig"), incomplete)
     return inside
 
 
@@ -238,10 +238,10 @@ def test_the_readme_says_what_is_answered_and_how(tmp_path: Path) -> None:
     assert {name for _, name in said["stored"]} == kinds | tags
     generic = {f"{verb}{kind}" for kind in kinds for verb in ("Create", "Describe", "Update", "Delete")}
     generic |= tags | {f"List{plural(kind)}" for kind in kinds}
-    assert {(s, a) for s, a in front._handlers if a not in generic} == {
+    assert {(s, a) for s, a in handlers._handlers if a not in generic} == {
         (s, a) for s, a in said["work"] if a not in generic
     }
-    assert {a for _, a in said["work"]} <= {a for _, a in front._handlers}
+    assert {a for _, a in said["work"]} <= {a for _, a in handlers._handlers}
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -62,9 +63,12 @@ def test_up_starts_a_server_that_answers_and_down_ends_it(folder: Path) -> None:
     assert not process.down(folder)
 
 
-def test_an_empty_state_is_a_new_account(folder: Path) -> None:
+def test_a_state_belongs_to_an_account_and_an_empty_one_is_a_new_account(folder: Path) -> None:
     first = process.up(folder)
     process.down(folder)
+    assert process.up(folder).account == first.account
+    process.down(folder)
+    shutil.rmtree(folder / "state")
     assert process.up(folder).account != first.account
 
 
@@ -151,9 +155,7 @@ def test_a_server_that_does_not_come_up_leaves_the_end_of_its_log_in_the_error(
 
 def test_a_server_ends_when_its_folder_is_deleted(folder: Path) -> None:
     server = process.up(folder)
-    for file in folder.iterdir():
-        file.unlink()
-    folder.rmdir()
+    shutil.rmtree(folder)
     assert until(lambda: not alive(server.pid))
     assert process.up(folder).pid != server.pid
 
