@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kit.local_aws.jobs import Job
     from kit.local_aws.store import Context
 
-__all__ = ["DONE", "check", "create_training_job", "start", "stop_training_job"]
+__all__ = ["DONE", "check", "create_training_job", "failed", "start", "stop_training_job"]
 
 Values = list[tuple[str, float, datetime]]  # every metric value so far: name, value, when
 
@@ -71,7 +71,7 @@ def start(
         **members,
     )
     state_changed(ctx, "Training Job", record["_arn"], record)
-    jobs.begin(ctx, KIND, record["TrainingJobName"], lambda job: _train(job, watch), _failed)
+    jobs.begin(ctx, KIND, record["TrainingJobName"], lambda job: _train(job, watch), failed)
     return record
 
 
@@ -333,7 +333,8 @@ def _end(job: Job, status: str, secondary: str, **changes: Any) -> None:
     state_changed(job.ctx, "Training Job", record["_arn"], record)
 
 
-def _failed(job: Job, reason: str) -> None:
+def failed(job: Job, reason: str) -> None:
+    """The last state of a job that something else than its command ended."""
     if job.stopping:
         _end(job, "Stopped", "Stopped", TrainingEndTime=now())
     else:
