@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kit.local_aws.jobs import Job
     from kit.local_aws.store import Context
 
-__all__ = ["create_processing_job", "stop_processing_job"]
+__all__ = ["create_processing_job", "failed", "stop_processing_job"]
 
 KIND = "ProcessingJob"
 GROUP = "/aws/sagemaker/ProcessingJobs"
@@ -43,7 +43,7 @@ def create_processing_job(ctx: Context, params: dict[str, Any]) -> Record:
         ctx, KIND, {**params, "StoppingCondition": limits}, ProcessingJobStatus="InProgress"
     )
     state_changed(ctx, "Processing Job", record["_arn"], record)
-    jobs.begin(ctx, KIND, record["ProcessingJobName"], _process, _failed)
+    jobs.begin(ctx, KIND, record["ProcessingJobName"], _process, failed)
     return record
 
 
@@ -208,7 +208,8 @@ def _end(job: Job, status: str, **changes: Any) -> None:
     state_changed(job.ctx, "Processing Job", record["_arn"], record)
 
 
-def _failed(job: Job, reason: str) -> None:
+def failed(job: Job, reason: str) -> None:
+    """The last state of a job that something else than its command ended."""
     if job.stopping:
         _end(job, "Stopped")
     else:
