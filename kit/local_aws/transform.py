@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kit.local_aws.jobs import Job
     from kit.local_aws.store import Context
 
-__all__ = ["create_transform_job", "stop_transform_job"]
+__all__ = ["create_transform_job", "failed", "stop_transform_job"]
 
 KIND = "TransformJob"
 GROUP = "/aws/sagemaker/TransformJobs"
@@ -63,7 +63,7 @@ def create_transform_job(ctx: Context, params: dict[str, Any]) -> Record:
     _check(ctx, params)
     record = ctx.app.store.create(ctx, KIND, params, TransformJobStatus="InProgress")
     state_changed(ctx, "Transform Job", record["_arn"], record)
-    jobs.begin(ctx, KIND, record["TransformJobName"], _transform, _failed)
+    jobs.begin(ctx, KIND, record["TransformJobName"], _transform, failed)
     return record
 
 
@@ -287,7 +287,8 @@ def _end(job: Job, status: str, **changes: Any) -> None:
     state_changed(job.ctx, "Transform Job", record["_arn"], record)
 
 
-def _failed(job: Job, reason: str) -> None:
+def failed(job: Job, reason: str) -> None:
+    """The last state of a job that something else than its container ended."""
     if job.stopping:
         _end(job, "Stopped")
     else:
