@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kit.local_aws.jobs import Job
     from kit.local_aws.store import Context
 
-__all__ = ["create_tuning_job", "stop_tuning_job"]
+__all__ = ["create_tuning_job", "failed", "stop_tuning_job"]
 
 ATTEMPTS = 5  # trials without any result after which a tuning job gives up
 LOOK = 60.0  # seconds after which a tuning job looks at its trials though nothing was told of them
@@ -55,7 +55,7 @@ def create_tuning_job(ctx: Context, params: dict[str, Any]) -> Record:
         ResourceLimits=limits,
     )
     state_changed(ctx, "HyperParameter Tuning Job", record["_arn"], record)
-    jobs.begin(ctx, KIND, record["HyperParameterTuningJobName"], _tune, _failed)
+    jobs.begin(ctx, KIND, record["HyperParameterTuningJobName"], _tune, failed)
     return record
 
 
@@ -319,7 +319,7 @@ def _end(job: Job, status: str, reason: str) -> None:
     state_changed(job.ctx, "HyperParameter Tuning Job", record["_arn"], record)
 
 
-def _failed(job: Job, reason: str) -> None:
+def failed(job: Job, reason: str) -> None:
     """The tuning job itself broke: its trials are stopped."""
     _stop(job.ctx, rows(job.ctx, job.ctx.app.store.get(job.ctx, KIND, job.name)["_arn"]))
     _end(job, "Failed", reason)
