@@ -27,13 +27,12 @@ from botocore.exceptions import ClientError
 from kit.local_aws.execution import Execution
 from kit.local_aws.front import action, after
 from kit.local_aws.protocol import AwsError
-from kit.local_aws.store import Record
+from kit.local_aws.store import Context, Record
 
 if TYPE_CHECKING:
     from kit.local_aws.front import App
-    from kit.local_aws.store import Context
 
-__all__ = ["object_key"]
+__all__ = ["object_key", "resume"]
 
 log = logging.getLogger(__name__)
 
@@ -349,6 +348,17 @@ def delete_delivery_stream(ctx: Context, params: dict[str, Any]) -> None:
         _deliveries.get(ctx.app, {}).pop((ctx.region, params["DeliveryStreamName"]), None)
     with ctx.app.store.lock:
         ctx.app.store.table(ctx, TABLE).pop(params["DeliveryStreamName"], None)
+
+
+def resume(app: App) -> None:
+    """Deliver what came to the sources of delivery streams while no server ran, or was not delivered by the last one."""
+    from moto.firehose.models import firehose_backends
+
+    for account, regions in list(firehose_backends.items()):
+        for region, backend in list(regions.items()):
+            for stream in list(backend.delivery_streams.values()):
+                if stream.source:
+                    _delivery(Context(app, account, region), stream.delivery_stream_name).wake()
 
 
 @after("kinesis", "PutRecord", "PutRecords")
