@@ -16,14 +16,17 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from kit.local_aws import authorization, client, endpoint_metrics, events, guard, wire
 from kit.local_aws.asks import Place
 from kit.local_aws.callers import SERVICE_KEY, caller
 from kit.local_aws.gateway import Gateway, not_implemented
+from kit.local_aws.handlers import AFTER, BEFORE, LOCAL, Handler, action, after, before, handler_of, local
 from kit.local_aws.inside import Inside
+from kit.local_aws.keeper import Keeper
 from kit.local_aws.protocol import AwsError, missing, now, shaped
+from kit.local_aws.state import State
 from kit.local_aws.store import Context, Store
 from kit.local_aws.targets import Courier
 from kit.local_aws.trail import Seen, Trail
@@ -31,8 +34,6 @@ from kit.local_aws.wire import Call, Environ, Reply
 
 __all__ = ["App", "Context", "Handler", "action", "after", "before", "handler_of", "local"]
 
-Handler = Callable[[Context, dict[str, Any]], Mapping[str, Any] | None]
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 log = logging.getLogger("kit.local_aws")
 
 # The modules that register handlers, in the order in which they are loaded.
@@ -85,60 +86,6 @@ LEFT_OUT = {("DescribeModelPackage", "ModelPackageName"), ("DescribeFeatureGroup
 SEEN = 20  # how many ARNs an answer names at most
 CALLS = 1000  # how many of the last calls are kept
 
-_handlers: dict[tuple[str, str], Handler] = {}
-_before: dict[tuple[str, str], Handler] = {}
-_local: dict[str, Callable[..., dict[str, Any]]] = {}
-_after: dict[tuple[str, str], Handler] = {}
-
-
-def action(service: str, *names: str) -> Callable[[Decorated], Decorated]:
-    """Registers a function as the handler of actions of a service (botocore's name for it: "sagemaker-runtime")."""
-
-    def register(function: Decorated) -> Decorated:
-        for name in names:
-            _handlers[service, name] = function
-        return function
-
-    return register
-
-
-def before(service: str, *names: str) -> Callable[[Decorated], Decorated]:
-    """Registers a function that may refuse what moto would do: it is called with the parameters, and raises AwsError."""
-
-    def register(function: Decorated) -> Decorated:
-        for name in names:
-            _before[service, name] = function
-        return function
-
-    return register
-
-
-def after(service: str, *names: str) -> Callable[[Decorated], Decorated]:
-    """Registers a function that completes what moto did: it is called with the parameters of an action that succeeded."""
-
-    def register(function: Decorated) -> Decorated:
-        for name in names:
-            _after[service, name] = function
-        return function
-
-    return register
-
-
-def local(what: str) -> Callable[[Decorated], Decorated]:
-    """Registers a function that answers the kit itself at `/_local/<what>`: it gets the app and the body's members."""
-
-    def register(function: Decorated) -> Decorated:
-        _local[what] = function
-        return function
-
-    return register
-
-
-def handler_of(service: str, name: str) -> Handler | None:
-    """The handler of an action, if there is one."""
-    return _handlers.get((service, name))
-
-
 class App:
     """The local AWS of one state folder: `store` holds the records, `folder` the files of jobs, `url` is where it answers."""
 
@@ -150,6 +97,7 @@ class App:
         self.stopping = threading.Event()
         guard.take_over()
         self.courier = Courier()
+        self.keeper = Keeper(self, None)
         events.take_over(self)
         endpoint_metrics.take_over()
         self._gateway = Gateway()
@@ -163,6 +111,13 @@ class App:
         self._lock = threading.Lock()
         for name in MODULES:
             importlib.import_module(f"kit.local_aws.{name}")
+
+    def keep(self, state: State) -> bool:
+        """Have everything outlive the server from now on; whether there was something that did."""
+        self.keeper = Keeper(self, state)
+        found = self.keeper.restore()
+        self.store.journal = self.keeper.journal
+        return found
 
     # What handlers use
 
@@ -275,19 +230,20 @@ class App:
             if call.service in OWN and handler is None:
                 raise not_implemented(call.service, call.action)
             guard.check(self.store, call, who, asks, params)
-            refuses, completes = (held.get((call.service, call.action)) for held in (_before, _after))
+            refuses, completes = (held.get((call.service, call.action)) for held in (BEFORE, AFTER))
             if wrong is not None and (handler or refuses or completes):
                 raise wrong
             if refuses:
                 refuses(ctx, params)
-            if handler is None:
-                reply = self._gateway(call, environ, body, ctx.account)
-            else:
-                reply = self._handled(handler, ctx, call, params)
-            if reply.status >= 400:
-                code, message = wire.failure(reply)
-            elif completes:
-                completes(ctx, params)
+            with self.keeper.call(call.service, call.action, params):
+                if handler is None:
+                    reply = self._gateway(call, environ, body, ctx.account)
+                else:
+                    reply = self._handled(handler, ctx, call, params)
+                if reply.status >= 400:
+                    code, message = wire.failure(reply)
+                elif completes:
+                    completes(ctx, params)
         except AwsError as error:
             code, message = error.code, error.message
             reply = wire.encode_error(call, error)
@@ -333,8 +289,8 @@ class App:
             return _json(self.status())
         if what == "calls":
             return _json({"calls": list(self._calls)})
-        if what in _local:
-            return _json(_local[what](self, **json.loads(body or b"{}")))
+        if what in LOCAL:
+            return _json(LOCAL[what](self, **json.loads(body or b"{}")))
         return _json({"message": f"There is no /_local/{what}."}, 404)
 
     def _wait(
