@@ -6,12 +6,14 @@ server answers or cannot.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import secrets
 import signal
 import socket
+import sqlite3
 import sys
 import threading
 import time
@@ -33,24 +35,34 @@ def main(folder: Path, port: int, lock: int, ready: int) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    last = folder / "port"  # the one that an earlier server of this folder had: who still asks there finds this one
     try:
-        listener.bind(("127.0.0.1", port))
+        _bind(listener, [port] if port else [*_last(last), 0])
     except OSError as error:
         hint = "Leave out the port to take a free one, or stop what uses it."
         return _say(ready, {"message": f"port {port} cannot be used ({error.strerror})", "hint": hint})
+    last.write_text(str(listener.getsockname()[1]), encoding="utf-8")
     listener.listen(128)
-    account = str(secrets.randbelow(9 * 10**11) + 10**11)  # the state is empty, so this is a new account
+    fresh = str(secrets.randbelow(9 * 10**11) + 10**11)  # the account's number, if there is no state yet
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
     os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"  # web pages have no business here
 
     from werkzeug.serving import make_server
 
-    from kit.local_aws import client, schedules
+    from kit.local_aws import client, restart, schedules
     from kit.local_aws.front import App
     from kit.local_aws.gateway import make_user
+    from kit.local_aws.state import State
 
+    state = State(folder / "state", fresh)
+    account = state.account
+    if state.before:
+        log.warning("the state of another version (%s) is put aside: this begins empty", state.before)
     app = App(folder, account)
-    make_user(account, "builder", client.KEY)
+    known = app.keep(state)
+    if not known:
+        make_user(account, "builder", client.KEY)
+        app.keeper.tick()
     app.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_handler(), fd=listener.fileno())
     stop = threading.Event()
@@ -64,6 +76,7 @@ def main(folder: Path, port: int, lock: int, ready: int) -> None:
     os.pwrite(lock, str(os.getpid()).encode(), 0)
     threading.Thread(target=server.serve_forever, name="serve", daemon=True).start()
     schedules.start(app)
+    app.background("restart", restart.resume, app)
     file = folder / "server.json"
     _write(file, {"url": app.url, "pid": os.getpid(), "account": account, "started": app.started.isoformat()})
     log.info("account %s answers at %s after %.2f s", account, app.url, time.perf_counter() - began)
@@ -80,6 +93,8 @@ def main(folder: Path, port: int, lock: int, ready: int) -> None:
     ending = threading.Thread(target=app.stop, daemon=True)
     ending.start()
     ending.join(STOP_SECONDS)
+    with contextlib.suppress(OSError, sqlite3.Error):  # the folder may be gone, which is why this ends
+        app.keeper.close()
     try:
         if file.stat().st_ino == written:
             file.unlink()
@@ -87,6 +102,21 @@ def main(folder: Path, port: int, lock: int, ready: int) -> None:
         pass
     logging.shutdown()
     os._exit(0)  # threads that still answer or wait do not keep the process
+
+
+def _last(file: Path) -> list[int]:
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    return [int(text)] if text.isdigit() else []
+
+
+def _bind(listener: socket.socket, ports: list[int]) -> None:
+    """Take the first port that is free. Raises OSError if none is."""
+    for number in ports:
+        try:
+            return listener.bind(("127.0.0.1", number))
+        except OSError:
+            if number == ports[-1]:
+                raise
 
 
 def _handler() -> Any:
