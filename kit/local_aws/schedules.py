@@ -177,6 +177,7 @@ def _watch(app: App) -> None:
         until = time.time()
         try:
             trail_logs.write(app)
+            app.keeper.tick()
             alarms.evaluate_all(app, after, until)
             span = datetime.fromtimestamp(after, UTC), datetime.fromtimestamp(until, UTC)
             for one in _all():
