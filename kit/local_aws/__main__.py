@@ -35,7 +35,9 @@ def main(folder: Path, port: int, lock: int, ready: int) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    last = folder / "port"  # the one that an earlier server of this folder had: who still asks there finds this one
+    last = (
+        folder / "port"
+    )  # the one that an earlier server of this folder had: who still asks there finds this one
     try:
         _bind(listener, [port] if port else [*_last(last), 0])
     except OSError as error:

@@ -86,6 +86,7 @@ LEFT_OUT = {("DescribeModelPackage", "ModelPackageName"), ("DescribeFeatureGroup
 SEEN = 20  # how many ARNs an answer names at most
 CALLS = 1000  # how many of the last calls are kept
 
+
 class App:
     """The local AWS of one state folder: `store` holds the records, `folder` the files of jobs, `url` is where it answers."""
 

@@ -351,7 +351,7 @@ def delete_delivery_stream(ctx: Context, params: dict[str, Any]) -> None:
 
 
 def resume(app: App) -> None:
-    """Deliver what came to the sources of delivery streams while no server ran, or was not delivered by the last one."""
+    """Deliver what the last server did not, from the sources of delivery streams."""
     from moto.firehose.models import firehose_backends
 
     for account, regions in list(firehose_backends.items()):
