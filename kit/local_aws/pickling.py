@@ -68,23 +68,11 @@ def _reducers() -> dict[type, Any]:
 
 
 def _iam(backend: Any) -> Any:
-    own = {arn: one for arn, one in backend.managed_policies.items() if one not in _named(backend)}
+    from moto.iam.models import AWSManagedPolicy
+
+    own = {arn: one for arn, one in backend.managed_policies.items() if type(one) is not AWSManagedPolicy}
     state = {**backend.__dict__, "managed_policies": own, "aws_managed_policies": []}
     return _new, (type(backend),), state, None, None, _restore_iam
-
-
-def _named(backend: Any) -> Any:
-    return _Identities(backend.aws_managed_policies)
-
-
-class _Identities:
-    """Whether an object is one of these: by identity, as moto's policies compare slowly."""
-
-    def __init__(self, objects: list[Any]) -> None:
-        self._ids = set(map(id, objects))
-
-    def __contains__(self, value: object) -> bool:
-        return id(value) in self._ids
 
 
 def _new(kind: Any) -> Any:
