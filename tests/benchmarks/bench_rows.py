@@ -2,7 +2,8 @@
 
 Each is a process of its own on the generated table, and what it peaks at is what the kernel counted. Beside each, in the same
 run, the same work as one writes it with pandas and scikit-learn (`plain_rows.py`), up to the rows that it is asked to take.
-"growth" is the exponent between two sizes: 1 is linear, 2 quadratic; "ratio" is ours over the plain one's.
+"growth" is the exponent between two sizes, of processor seconds and of memory: 1 is linear, 2 quadratic; "ratio" is ours over
+the plain one's. Processor seconds of D1 are without those of the local AWS, which is a process of its own.
 
 `make bench` takes small sizes. The whole: python tests/benchmarks/bench_rows.py --full
 """
@@ -32,12 +33,15 @@ STEPS = ("D1", "D2", "D3")
 SPLITS = ("train", "validation", "test")
 UNIT = 1 if sys.platform == "darwin" else 1024
 """Bytes of a unit of ru_maxrss."""
+WIDE = (8, 8, 8, 7, 8, 8, 8, 8, 8, 7, 6, 6)
+"""The width of each column of the table after the first two."""
 
 
 class Cost(NamedTuple):
-    """What a process took: seconds, and the most memory that it or one of its children held, in bytes."""
+    """What a process took: seconds, processor seconds with its children's, and the most bytes that it or one of them held."""
 
     seconds: float
+    processor: float
     memory: int
 
 
@@ -60,7 +64,7 @@ def measured(command: Sequence[str | Path], log: Path, **settings: str) -> Cost:
     if process.returncode:
         tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         raise SystemExit(f"{' '.join(map(str, command))[:200]} failed ({process.returncode}):\n{tail}")
-    return Cost(time.perf_counter() - began, usage.ru_maxrss * UNIT)
+    return Cost(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * UNIT)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -80,8 +84,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name in ("duckdb", "pandas", "pandera", "scikit-learn")
     )
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}")
-    print(f"{'step':<6}{'rows':>10}{'seconds':>9}{'growth':>8}{'MB':>7}{'growth':>8}", end="")
-    print(f"{'plain s':>10}{'MB':>7}{'ratio s':>9}{'MB':>6}{'load':>6}")
+    print(" " * 16 + f"{'ours':^39}{'plain':^24}{'ratio':^21}")
+    names = ["s", "cpu s", "growth", "MB", "growth", "s", "cpu s", "MB", "s", "cpu s", "MB", "load"]
+    print(
+        f"{'step':<6}{'rows':>10}"
+        + "".join(f"{name:>{wide}}" for name, wide in zip(names, WIDE, strict=True))
+    )
     before: dict[str, tuple[int, Cost]] = {}
     for rows in sorted(chosen.rows):
         with tempfile.TemporaryDirectory(prefix="kit-bench-", dir=os.environ.get("BENCH_FOLDER")) as name:
@@ -98,19 +106,18 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def line(step: str, rows: int, ours: Cost, plain: Cost | None, before: tuple[int, Cost] | None) -> str:
     """One row of the table."""
-    told = f"{step:<6}{rows:>10,}"
-    for value, shown, old in (
-        (ours.seconds, f"{ours.seconds:.1f}", before and before[1].seconds),
-        (ours.memory, f"{ours.memory / 1e6:.0f}", before and before[1].memory),
-    ):
-        growth = f"{math.log(value / old) / math.log(rows / before[0]):.2f}" if before and old else "-"
-        told += f"{shown:>{9 if value == ours.seconds else 7}}{growth:>8}"
+    growth = ["-", "-"]
+    if before:
+        times = math.log(rows / before[0])
+        growth = [
+            f"{math.log(now / then) / times:.2f}" for now, then in zip(ours[1:], before[1][1:], strict=True)
+        ]
+    told = [f"{ours.seconds:.1f}", f"{ours.processor:.1f}", growth[0], f"{ours.memory / 1e6:.0f}", growth[1]]
     if plain:
-        told += f"{plain.seconds:>10.1f}{plain.memory / 1e6:>7.0f}"
-        told += f"{ours.seconds / plain.seconds:>9.2f}{ours.memory / plain.memory:>6.2f}"
-    else:
-        told += f"{'-':>10}{'-':>7}{'-':>9}{'-':>6}"
-    return told + f"{os.getloadavg()[0]:>6.1f}"
+        told += [f"{plain.seconds:.1f}", f"{plain.processor:.1f}", f"{plain.memory / 1e6:.0f}"]
+        told += [f"{mine / other:.2f}" for mine, other in zip(ours, plain, strict=True)]
+    told += ["-"] * (len(WIDE) - 1 - len(told)) + [f"{os.getloadavg()[0]:.1f}"]
+    return f"{step:<6}{rows:>10,}" + "".join(f"{one:>{wide}}" for one, wide in zip(told, WIDE, strict=True))
 
 
 def d1(folder: Path) -> Cost:
