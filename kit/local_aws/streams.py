@@ -354,7 +354,7 @@ def resume(app: App) -> None:
     """Deliver what the last server did not, from the sources of delivery streams."""
     from moto.firehose.models import firehose_backends
 
-    for account, region, backend in list(firehose_backends.iter_backends()):
+    for account, region, backend in list[Any](firehose_backends.iter_backends()):
         for stream in list(backend.delivery_streams.values()):
             if stream.source:
                 _delivery(Context(app, account, region), stream.delivery_stream_name).wake()
