@@ -191,16 +191,19 @@ def delete_endpoint(ctx: Context, params: dict[str, Any]) -> None:
 def resume(ctx: Context, name: str) -> None:
     """Bring up again, in the background, what served an endpoint whose record outlived the server that it was made by."""
     record = ctx.app.store.update(ctx, "Endpoint", name, EndpointStatus="SystemUpdating")
-    config = ctx.app.store.get(ctx, "EndpointConfig", record["EndpointConfigName"])
     held = {row["VariantName"]: row for row in record.get("ProductionVariants", [])}
-    variants = []
-    for variant in config["ProductionVariants"]:
-        row = held.get(variant["VariantName"], {})
-        count = row.get("DesiredInstanceCount", variant["InitialInstanceCount"])
-        weight = row.get("DesiredWeight", variant.get("InitialVariantWeight", 1.0))
-        variants.append({**variant, "InitialInstanceCount": count, "InitialVariantWeight": weight})
 
     def start() -> Mapping[str, Any]:
+        try:
+            config = ctx.app.store.get(ctx, "EndpointConfig", record["EndpointConfigName"])
+        except AwsError as problem:
+            raise InputError(problem.message) from None
+        variants = []
+        for variant in config["ProductionVariants"]:
+            row = held.get(variant["VariantName"], {})
+            count = row.get("DesiredInstanceCount", variant["InitialInstanceCount"])
+            weight = row.get("DesiredWeight", variant.get("InitialVariantWeight", 1.0))
+            variants.append({**variant, "InitialInstanceCount": count, "InitialVariantWeight": weight})
         fleet = _start(ctx, name, config, variants)
         traffic.begin(ctx, name, fleet)
         return _serving(fleet)

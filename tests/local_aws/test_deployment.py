@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -19,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lab import BUCKET, IMAGE, TRUST, Lab
 
+from kit.local_aws import process
 from kit.local_aws.deployment import steps
 
 
@@ -377,6 +379,44 @@ def refusing(lab: Lab, _made: dict[str, str] = {}) -> str:  # noqa: B006 - one e
     if lab.server.url not in _made:
         _made[lab.server.url] = serve(lab, moody("x"))
     return _made[lab.server.url]
+
+
+def test_an_endpoint_outlives_its_server_with_the_configuration_that_it_had(tmp_path: Path) -> None:
+    """Weights stay; an update that the server's end cut off is forgotten; an endpoint without its configuration says so."""
+    lab = Lab(process.up(tmp_path / "aws"))
+    sagemaker = lab.client("sagemaker")
+    with lab.current():
+        models = create_model(lab, echo("a")), create_model(lab, echo("b"))
+        weighed = create_endpoint(lab, create_config(lab, A=(models[0], 1), B=(models[1], 1)))["EndpointName"]
+        sagemaker.update_endpoint_weights_and_capacities(
+            EndpointName=weighed,
+            DesiredWeightsAndCapacities=[{"VariantName": "A", "DesiredWeight": 0, "DesiredInstanceCount": 3}],
+        )
+        lab.endpoint(weighed, "InService")
+        lost = serve(lab, echo("lost"))
+        config = lab.endpoint(lost)["EndpointConfigName"]
+        sagemaker.delete_endpoint_config(EndpointConfigName=config)
+        cut = serve(lab, echo("old"))
+        how = {**shifting(wait=3000), **rolled_back_by(make_alarm(lab, cut))}
+        update(lab, cut, echo("new"), DeploymentConfig=how)
+        while invoke(lab, cut, "x", ContentType="text/csv")[0] != b"new:x":
+            time.sleep(0.01)
+    psutil.Process(lab.server.pid).kill()
+    lab.server = process.up(tmp_path / "aws")
+    lab._clients.clear()
+    try:
+        made = lab.endpoint(weighed, "InService")
+        assert [(v["CurrentWeight"], v["CurrentInstanceCount"]) for v in made["ProductionVariants"]] == [
+            (0, 3),
+            (1, 1),
+        ]
+        assert {invoke(lab, weighed, "x", ContentType="text/csv")[0] for _ in range(10)} == {b"b:x"}
+        back = lab.endpoint(cut, "InService")
+        assert "PendingDeploymentSummary" not in back
+        assert {invoke(lab, cut, "x", ContentType="text/csv")[0] for _ in range(10)} == {b"old:x"}
+        assert "Could not find endpoint configuration" in lab.endpoint(lost, "Failed")["FailureReason"]
+    finally:
+        process.down(tmp_path / "aws")
 
 
 def test_no_process_is_left_after_the_last_deletion(lab: Lab) -> None:
