@@ -113,8 +113,8 @@ def delivered(
     place: tuple[str, str],
     records: Sequence[Record],
     poll: float,
-    patience: float = 240,
-    rounds: int = 3,
+    patience: float,
+    rounds: int = 2,
 ) -> tuple[list[Record], int]:
     """Send the records and wait until each, by its `number`, lies in S3. What is missing after `patience` seconds goes again.
 
@@ -145,5 +145,5 @@ def delivered(
             return arrived(s3, *place, known), again
     raise KitError(
         f"{len(waiting):,} of {len(records):,} events did not reach s3://{place[0]}/{place[1]} in {rounds} rounds of {patience:.0f} s.",
-        "Look at the delivery stream's monitoring in the console: most often its role may not read or write.",
+        "Look at the delivery stream's monitoring in the console: most often its role may not write, or not use the bucket's key.",
     )
