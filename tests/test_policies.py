@@ -20,7 +20,7 @@ from kit.local_aws.policy import Policies, Policy, Request, document, evaluate
 
 FOLDER = Path(__file__).parents[1] / "foundations" / "policies"
 ACCESS = yaml.safe_load((FOLDER / "access.yml").read_text(encoding="utf-8"))
-ON_RESOURCES = ("trust-execution", "trust-persona", "trust-delivery", "trust-caller", "bucket")
+ON_RESOURCES = ("trust-execution", "trust-persona", "trust-delivery", "trust-caller", "trust-starter", "bucket")
 REGION = "us-east-1"
 
 
@@ -86,7 +86,7 @@ def test_a_persona_may_do_what_access_says_and_nothing_else_of_it(account: Any, 
     ]
     assert not wrong
     allowed = sum(persona in line["allow"] for line in ACCESS["access"])
-    least = 1 if persona == "endpoint-caller" else 5
+    least = 1 if persona in ("endpoint-caller", "starter-role") else 5
     assert least <= allowed <= len(ACCESS["access"]) - 30, (
         "a persona that may do all or nothing proves little"
     )
@@ -211,6 +211,9 @@ def test_the_bucket_lets_in_this_account_over_tls_and_keeps_raw_data() -> None:
         ("trust-persona", "sagemaker.amazonaws.com", "allowed"),
         ("trust-delivery", "firehose.amazonaws.com", "allowed"),
         ("trust-delivery", "sagemaker.amazonaws.com", "implicitDeny"),
+        ("trust-starter", "events.amazonaws.com", "allowed"),
+        ("trust-starter", "scheduler.amazonaws.com", "allowed"),
+        ("trust-starter", "sagemaker.amazonaws.com", "implicitDeny"),
         ("trust-caller", "arn:aws:iam::123456789012:user/ann", "allowed"),
         ("trust-caller", "arn:aws:iam::444455556666:user/eve", "implicitDeny"),
         ("trust-caller", "sagemaker.amazonaws.com", "implicitDeny"),
