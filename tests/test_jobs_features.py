@@ -20,12 +20,13 @@ from scipy import stats
 from kit import churn, data, plan
 
 (prepare,) = jobs.load("data_engineering/jobs/prepare", "script")
-script, recipe, judge, splits, transformer = jobs.load(
-    "data_engineering/jobs/features", "script", "recipe", "judge", "splits", "transformer"
+script, recipe, groups, judge, splits, transformer = jobs.load(
+    "data_engineering/jobs/features", "script", "recipe", "groups", "judge", "splits", "transformer"
 )
 training, inference = jobs.load("model_engineering/jobs/train", "script", "inference")
 
 PARTS = ("train", "validation", "test")
+STAYING = list(groups.GROUPS)
 ROWS = 14_000
 
 
@@ -92,9 +93,9 @@ def everything(tmp_path_factory: pytest.TempPathFactory, table: pd.DataFrame) ->
     """Every group stays, whatever it gains: what is then written is looked at below."""
     folder = prepared(tmp_path_factory.mktemp("all") / "data", table, CHURN)
     schema = splits.schema(folder / "report")
-    fitted, _ = seen(folder).fit(schema, list(recipe.GROUPS), select=False, seed=0)
+    fitted, _ = seen(folder).fit(schema, STAYING, select=False, seed=0)
     patch = pytest.MonkeyPatch()
-    kept = script.trial.Judged(tuple(recipe.GROUPS), False, {**TOLD, "steps": []})
+    kept = script.trial.Judged(tuple(STAYING), False, {**TOLD, "steps": []})
     patch.setattr(script.trial, "judged", lambda *_: kept)
     try:
         found = made(folder)
@@ -197,9 +198,9 @@ def test_answers_that_are_held_back_change_nothing_that_is_learned(ready: Path) 
     schema, rows = splits.schema(ready / "report"), seen(ready)
     _, folds = judge.folds(rows.ids, rows.times, rows.y, 5, classify=True, seed=0)
     for fold in folds:
-        before, _ = rows.part(fold.fitted).fit(schema, list(recipe.GROUPS), select=True, seed=0)
+        before, _ = rows.part(fold.fitted).fit(schema, STAYING, select=True, seed=0)
         rows.y[fold.held] = 1 - rows.y[fold.held]
-        after, _ = rows.part(fold.fitted).fit(schema, list(recipe.GROUPS), select=True, seed=0)
+        after, _ = rows.part(fold.fitted).fit(schema, STAYING, select=True, seed=0)
         rows.y[fold.held] = 1 - rows.y[fold.held]
         assert before == after
 
@@ -324,7 +325,7 @@ def test_parts_of_the_date_lie_on_a_circle(everything: Made) -> None:
 
 def test_components_do_not_correlate(everything: Made) -> None:
     names = [f["name"] for f in everything.dictionary if f["kind"] == "extraction"]
-    assert len(names) == recipe.COMPONENTS
+    assert len(names) == groups.COMPONENTS
     between = np.corrcoef(everything.parts["train"][names].to_numpy(), rowvar=False)
     assert np.abs(between - np.eye(len(names))).max() < 0.05
 

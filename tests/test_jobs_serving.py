@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from jobs import CHURN, SPEND
 from kit import churn, data, plan
 
 (prepare,) = jobs.load("data_engineering/jobs/prepare", "script")
-features, recipes = jobs.load("data_engineering/jobs/features", "script", "recipe")
+features, groups, deep = jobs.load("data_engineering/jobs/features", "script", "groups", "deep")
 script, inference, inputs, transformer = jobs.load(
     "model_engineering/jobs/train", "script", "inference", "inputs", "transformer"
 )
@@ -64,8 +65,10 @@ def train(folder: Path, out: Path, *more: str) -> int:
     return int(script.main([*(f"--{k}={v}" for k, v in places.items()), "--iterations=40", *more]))
 
 
-def made(folder: Path, table: pd.DataFrame, block: plan.Data, algorithm: str, every: bool = False) -> Made:
-    """A model of features; of all groups, whatever they gain, where `every` is set."""
+def made(
+    folder: Path, table: pd.DataFrame, block: plan.Data, algorithm: str, kept: Collection[str] = ()
+) -> Made:
+    """A model of features; of the groups `kept`, whatever they gain, where there are any."""
     (folder / "input").mkdir(parents=True)
     table.to_csv(folder / "input" / "table.csv", index=False)
     places = [f"--{n}={folder / n}" for n in ("input", *PARTS, "report", "message")]
@@ -74,10 +77,10 @@ def made(folder: Path, table: pd.DataFrame, block: plan.Data, algorithm: str, ev
     places = [f"--{n}={folder / n}" for n in PARTS] + [f"--features-{n}={new / n}" for n in PARTS]
     places += [f"--schema={folder / 'report'}", f"--report={new / 'report'}"]
     with pytest.MonkeyPatch.context() as patch:
-        if every:
+        if kept:
             told = {"measure": "", "model": "", "folds": {"rule": ""}, "steps": []}
-            kept = features.trial.Judged(tuple(recipes.GROUPS), False, told)
-            patch.setattr(features.trial, "judged", lambda *_: kept)
+            judged = features.trial.Judged(tuple(kept), False, told)
+            patch.setattr(features.trial, "judged", lambda *_: judged)
         places += [f"--in-time-order={'yes' if block.in_time_order else 'no'}"]
         assert features.main([*places, f"--transformer={new / 'transformer'}"]) == 0
     assert train(new, folder / algorithm, f"--algorithm={algorithm}") == 0
@@ -103,20 +106,31 @@ BANK = plan.Data(
 def every(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """With features of an id's earlier rows and of dates among them."""
     table = churn.generate(4000)
-    found = made(tmp_path_factory.mktemp("every") / "data", table, CHURN, "boosting", every=True)
+    found = made(tmp_path_factory.mktemp("every") / "data", table, CHURN, "boosting", groups.GROUPS)
     assert {"before", "calendar"} <= {spec["formula"] for spec in found.model.recipe["features"]}
     return found
 
 
 @pytest.fixture(scope="module")
+def deeper(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """With means of the target out of fold, crosses and features of an id's earlier rows."""
+    kept = [name for name in (*groups.GROUPS, *deep.GROUPS) if name != "control"]
+    found = made(tmp_path_factory.mktemp("deeper") / "data", churn.generate(4000), CHURN, "boosting", kept)
+    assert {"cross", "window"} <= {spec["formula"] for spec in found.model.recipe["features"]}
+    return found
+
+
+@pytest.fixture(scope="module")
 def banked(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return made(tmp_path_factory.mktemp("bank") / "data", bank(), BANK, "baseline", every=True)
+    return made(tmp_path_factory.mktemp("bank") / "data", bank(), BANK, "baseline", groups.GROUPS)
 
 
-@pytest.fixture(scope="module", params=["churn, all features", "bank", "churn", "spend"])
+@pytest.fixture(scope="module", params=["all features", "deep features", "bank", "churn", "spend"])
 def any_made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    if request.param == "churn, all features":
+    if request.param == "all features":
         return request.getfixturevalue("every")  # type: ignore[no-any-return]
+    if request.param == "deep features":
+        return request.getfixturevalue("deeper")  # type: ignore[no-any-return]
     if request.param == "bank":
         return request.getfixturevalue("banked")  # type: ignore[no-any-return]
     block, algorithm = (CHURN, "baseline") if request.param == "churn" else (SPEND, "boosting")
@@ -126,11 +140,13 @@ def any_made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.mark.parametrize("part", PARTS)
 def test_raw_rows_are_scored_as_the_features_that_were_made_of_them(any_made: Made, part: str) -> None:
-    rows = any_made.part(part)
-    model = any_made.model
+    rows, model = any_made.part(part), any_made.model
     expected = inference.score(model.predictor, rows[inference.names(model.recipe)], model.recipe)
     got = any_made.answers(any_made.raw(rows))
     assert np.ptp(expected) > 0.1
+    if part == "train" and any("held" in spec for spec in model.recipe["features"]):
+        assert np.abs(got - expected).max() > 1e-3  # there, rows have means of other folds
+        return
     assert np.abs(got - expected).max() <= 1e-9 * max(1.0, np.abs(expected).max())
 
 
@@ -230,10 +246,20 @@ def test_earlier_rows_may_be_sent_along_or_counted_by_the_caller(every: Made) ->
     assert not features[0].equals(features[2])
 
 
+def test_features_of_earlier_rows_need_these_rows(deeper: Made) -> None:
+    asked = {one["column"]: one for one in deeper.model.schema["request"]}
+    assert "unless" not in asked["customer_id"]
+    assert "rows before" not in asked
+    (row,) = deeper.raw(deeper.part("test").head(1))
+    lacking = {k: v for k, v in row.items() if k != "customer_id"}
+    said = "Row 1 lacks customer_id: send it and the earlier rows of the same customer_id along."
+    assert deeper.refusal(lacking) == said
+
+
 def test_a_table_in_order_of_time_counts_by_the_order_of_the_request(tmp_path: Path) -> None:
     table = bank().assign(who=np.arange(3000) // 4)
     block = plan.Data(target="subscribe", positive="yes", id="who", in_time_order=True)
-    result = made(tmp_path / "data", table, block, "baseline", every=True)
+    result = made(tmp_path / "data", table, block, "baseline", groups.GROUPS)
     asked = {one["column"]: one for one in result.model.schema["request"]}
     assert [name for name, one in asked.items() if one["must"]] == ["who"]
     assert "rows before" in asked

@@ -28,11 +28,14 @@ def write_all(
 ) -> dict[str, int]:
     """The splits with their features, batch by batch; returns their rows. What an earlier run left in a folder goes."""
     prepared, rows = fitted["prepared"], {}
-    counts = any(s["formula"] == "before" for s in fitted["features"])
+    windows = [s for s in fitted["features"] if s["formula"] == "window"]
+    counts = any(s["formula"] == "before" for s in fitted["features"]) or bool(windows)
+    means = any("held" in s for s in fitted["features"])
     for name, listed in files.items():
-        if counts:
+        folds = means and name == "train"
+        if counts or folds:
             copy = scratch / f"{name}.parquet"
-            told = splits.with_history(listed, prepared, order)
+            told = splits.with_history(listed, prepared, order, windows, folds=folds)
             query = f"select * from {told} order by {splits.identifier(prepared['row_number'])}"
             db.execute(f"copy ({query}) to {splits.literal(copy)} (format parquet)")
             listed = [copy]

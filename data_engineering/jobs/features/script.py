@@ -1,4 +1,4 @@
-"""Engineers features, keeps those that earn their place, and saves how: the processing job of D3.
+"""Engineers features, keeps those that earn their place, and saves how: the processing job of D3, and of M4 with other groups.
 
 Reads the prepare job's --train, --validation, --test (Parquet) and --schema; writes the same splits with the features to
 --features-train and so on; to --transformer the fitted transformer (transformer.json and transformer.py); to --report schema.json
@@ -22,6 +22,7 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when the libraries below are loaded
 
 import duckdb
+import groups
 import judge
 import outputs
 import recipe
@@ -45,11 +46,21 @@ def options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--in-time-order", choices=["no", "yes"], default="no", help="rows come in time order"
     )
-    parser.add_argument("--model", choices=["linear", "trees"], default="linear", help="the small model")
+    models = ["linear", "trees", "boosting"]
+    parser.add_argument("--model", choices=models, default="linear", help="what groups are judged by")
+    parser.add_argument(
+        "--select", choices=["try", "no"], default="try", help="take out columns that say nothing alone"
+    )
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--sample", type=int, default=50_000, help="rows of train to judge and fit on")
     parser.add_argument("--least-gain", type=float, default=0.001, help="in AUC or R²; a group of less goes")
-    parser.add_argument("--groups", nargs="*", choices=list(recipe.GROUPS), default=list(recipe.GROUPS))
+    names = list(recipe.GROUPS)
+    parser.add_argument(
+        "--start", nargs="*", choices=names, default=[], help="groups that are in, not judged"
+    )
+    parser.add_argument(
+        "--groups", nargs="*", choices=names, default=list(groups.GROUPS), help="to be judged"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--memory", default="2GB", help="what DuckDB may hold; the rest goes to disk")
     parser.add_argument("--threads", type=int, default=4)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import deep
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -87,14 +88,44 @@ def real(schema: Mapping[str, Any]) -> str:
     return f"not {identifier(schema['synthetic'])}" if schema.get("synthetic") else "true"
 
 
-def with_history(files: Sequence[Path], schema: Mapping[str, Any], order: str) -> str:
-    """The rows of Parquet files as SQL, with the number of earlier rows of the row's id where there are an id and an order in time."""
-    if not (schema["id"] and order):
-        return f"(select * from {read(files)})"
-    who = identifier(schema["id"])
-    rank = f"rank() over (partition by {who} order by {identifier(order)}) - 1"
-    earlier = f"case when {who} is null then 0 else {rank} end as {identifier(transformer.BEFORE)}"
-    return f"(select *, {earlier} from {read(files)})"
+def unit(schema: Mapping[str, Any]) -> str:
+    """Who a row is about, as SQL; a row without an id is about nobody else."""
+    alone = f"'#' || {identifier(schema['row_number'])}"
+    return f"coalesce(cast({identifier(schema['id'])} as varchar), {alone})" if schema["id"] else alone
+
+
+def with_history(
+    files: Sequence[Path],
+    schema: Mapping[str, Any],
+    order: str,
+    windows: Sequence[Mapping[str, Any]] = (),
+    *,
+    folds: bool = True,
+) -> str:
+    """The rows of Parquet files as SQL, with what a feature may need of other rows.
+
+    That is where there are an id and an order in time the number of earlier rows of the row's id, and for each of the features `windows`
+    the mean of the number in these; and for means of the target the row's fold.
+    """
+    added = []
+    if folds:
+        added.append(
+            f"md5_number_lower({unit(schema)} || '|fold') % {deep.FOLDS} as {identifier(transformer.FOLD)}"
+        )
+    if schema["id"] and order:
+        who, when = identifier(schema["id"]), f"{identifier(order)} nulls last"
+        rank = f"rank() over (partition by {who} order by {when}) - 1"
+        added.append(f"case when {who} is null then 0 else {rank} end as {identifier(transformer.BEFORE)}")
+        inside = f"partition by {who} order by {when}, {identifier(schema['row_number'])}"
+        for spec in windows:
+            number, there = (
+                identifier(spec["sources"][0]),
+                f"rows between {spec['rows']} preceding and 1 preceding",
+            )
+            mean = f"avg({number}) over ({inside} {there})"
+            change = f"case when {who} is null then 0 else coalesce({number} - {mean}, 0) end"
+            added.append(f"{change} as {identifier(transformer.change(spec))}")
+    return f"(select *{''.join(f', {one}' for one in added)} from {read(files)})"
 
 
 @dataclass(frozen=True)
@@ -130,13 +161,10 @@ def sample(
 
     Synthetic rows are left out: they are made of others, and would be held back in one fold and known from the next.
     """
-    number = identifier(schema["row_number"])
-    unit = f"'#' || {number}"
-    if schema["id"]:
-        unit = f"coalesce(cast({identifier(schema['id'])} as varchar), {unit})"
+    number, who = identifier(schema["row_number"]), unit(schema)
     share = min(1.0, chosen.sample / rows)
-    some = f"md5_number_lower({unit} || '|{chosen.seed}') % 1000003 < {share * 1_000_003!r}"
-    query = f"select *, {unit} as {identifier('id or row')} from {with_history(files, schema, order)} where {some} and {real(schema)}"
+    some = f"md5_number_lower({who} || '|{chosen.seed}') % 1000003 < {share * 1_000_003!r}"
+    query = f"select *, {who} as {identifier('id or row')} from {with_history(files, schema, order)} where {some} and {real(schema)}"
     table = db.execute(f"{query} order by {number}").df()
     features = [c.name for c in recipe.columns(schema)]
     y = table[schema["target"]].to_numpy(dtype=float)

@@ -36,14 +36,16 @@ def judged(seen: Seen, schema: Mapping[str, Any], chosen: argparse.Namespace) ->
             "Bring more rows, or more of the rare answer; or take fewer --folds.",
         )
     measured = _measure(seen, made, schema, chosen)
-    base = now = measured([], select=False)
-    steps, kept = [], list[str]()
-    change = measured([], select=True)
-    _, told = seen.fit(schema, [], select=True, seed=chosen.seed)
-    step, select = _step("noise out", "selection", now, change, made, chosen.least_gain)
-    steps.append({**step, "columns": [one["column"] for one in told if not one["says"]]})
-    now = change if select else now
-    for name in chosen.groups:
+    kept = list(chosen.start)
+    base = now = measured(kept, select=False)
+    steps, select = [], False
+    if chosen.select == "try":
+        change = measured(kept, select=True)
+        _, told = seen.fit(schema, [], select=True, seed=chosen.seed)
+        step, select = _step("noise out", "selection", now, change, made, chosen.least_gain)
+        steps.append({**step, "columns": [one["column"] for one in told if not one["says"]]})
+        now = change if select else now
+    for name in (name for name in chosen.groups if name not in chosen.start):
         kind, _, lacking = recipe.GROUPS[name]
         fitted, _ = seen.fit(schema, [name], select=select, seed=chosen.seed)
         columns = [s["name"] for s in fitted["features"] if s["group"] == name]
@@ -54,6 +56,9 @@ def judged(seen: Seen, schema: Mapping[str, Any], chosen: argparse.Namespace) ->
             continue
         change = measured([*kept, name], select=select)
         step, stays = _step(name, kind, now, change, made, chosen.least_gain)
+        if kind == "control":
+            step |= {"kept": False, "gains": stays, "why": "random numbers: they are only tried"}
+            stays = False
         steps.append({**step, "columns": columns})
         if stays:
             kept, now = [*kept, name], change
@@ -64,6 +69,7 @@ def judged(seen: Seen, schema: Mapping[str, Any], chosen: argparse.Namespace) ->
         {
             "measure": "AUC" if classify else "R²",
             "model": chosen.model,
+            "start": list(chosen.start),
             "folds": {"rule": rule, "rows": [[len(f.fitted), len(f.held)] for f in made]},
             "least_gain": chosen.least_gain,
             "base": base,
@@ -84,16 +90,15 @@ def _measure(
         for fold in made:
             fitted, held = seen.part(fold.fitted), seen.part(fold.held)
             learned, _ = fitted.fit(schema, groups, select=select, seed=chosen.seed)
-            x = [
-                judge.matrix(
-                    transformer.apply(part.table, learned),
-                    learned["features"],
-                    onehot=chosen.model == "linear",
-                )
-                for part in (fitted, held)
-            ]
+            new = held.table.drop(columns=transformer.FOLD)  # later rows are in no fold
+            specs, onehot = learned["features"], chosen.model == "linear"
+            known, unknown = (
+                judge.matrix(transformer.apply(table, learned), specs, onehot=onehot)
+                for table in (fitted.table, new)
+            )
             kind = f"{schema['problem']} {chosen.model}"
-            scores.append(judge.score(x[0], x[1], fitted.y, fitted.weight, held.y, kind))
+            words = [at for at, spec in enumerate(specs) if "categories" in spec]
+            scores.append(judge.score(known, unknown, fitted.y, fitted.weight, held.y, kind, words))
         return scores
 
     return measured

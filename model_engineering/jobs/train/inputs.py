@@ -135,10 +135,14 @@ def request(recipe: Mapping[str, Any], *, dated: bool) -> dict[str, Any]:
         kind, fill = ("number", specs[name]["fill"]) if number else ("category", transformer.MISSING)
         asked.append({"column": name, "kind": kind, "must": False, "fill": fill})
     formulas = {spec["formula"] for spec in recipe["features"]}
-    counts, reads = "before" in formulas, "calendar" in formulas
-    if counts:
-        says = f"send it and the earlier rows of the same {prepared['id']} along, or their number as {transformer.BEFORE!r}"
-        more = {"must": True, "unless": transformer.BEFORE, "says": says}
+    compares, reads = "window" in formulas, "calendar" in formulas
+    counts = "before" in formulas and not compares
+    if counts or compares:
+        says = f"send it and the earlier rows of the same {prepared['id']} along"
+        more: dict[str, Any] = {"must": True, "says": says}
+        if counts:
+            says += f", or their number as {transformer.BEFORE!r}"
+            more = {"must": True, "unless": transformer.BEFORE, "says": says}
         asked.append({"column": prepared["id"], "kind": "text", **more})
         if prepared["time"]:
             kind = "date" if dated else "number"

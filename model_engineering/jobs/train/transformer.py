@@ -24,6 +24,10 @@ BEFORE = "rows before"
 """The column with the number of earlier rows of a row's id; computed from the rows at hand where it is not given."""
 
 
+FOLD = "fold"
+"""The column that says in which fold a row of train was dealt; other rows have none."""
+
+
 class BadRows(ValueError):
     """The rows lack what a feature is made of."""
 
@@ -138,12 +142,41 @@ def bend(table: pd.DataFrame, spec: Mapping[str, Any], _: Mapping[str, Any]) -> 
 
 def encode(table: pd.DataFrame, spec: Mapping[str, Any], _: Mapping[str, Any]) -> np.ndarray:
     """A category as a number: the mean target of its rows in train."""
-    return looked_up(table, spec["sources"][-1], spec)
+    return looked_up(table[spec["sources"][-1]], table, spec)
 
 
-def looked_up(table: pd.DataFrame, name: str, spec: Mapping[str, Any]) -> np.ndarray:
-    means = dict(zip(spec["of"], spec["means"], strict=True))
-    return table[name].map(means).fillna(spec["otherwise"]).to_numpy(dtype=float)
+def looked_up(keys: pd.Series, table: pd.DataFrame, spec: Mapping[str, Any]) -> np.ndarray:
+    """The mean of each key; for rows that are in a fold, where the means were taken out of fold, that of the other folds."""
+
+    def of(rows: Any, means: Any, otherwise: float) -> np.ndarray:
+        found = keys[rows].map(dict(zip(spec["of"], means, strict=True)))
+        return found.fillna(otherwise).to_numpy(dtype=float)
+
+    everything = np.ones(len(keys), dtype=bool)
+    if FOLD not in table or "held" not in spec:
+        return of(everything, spec["means"], spec["otherwise"])
+    out = np.zeros(len(keys))
+    for at, (means, otherwise) in enumerate(spec["held"]):
+        rows = (table[FOLD] == at).to_numpy()
+        out[rows] = of(rows, means, otherwise)
+    return out
+
+
+def cross(table: pd.DataFrame, spec: Mapping[str, Any], _: Mapping[str, Any]) -> np.ndarray:
+    """Two columns together as a number: the mean target of the rows of their pair of values in train."""
+    return looked_up(pairs(table, spec), table, spec)
+
+
+def pairs(table: pd.DataFrame, spec: Mapping[str, Any]) -> pd.Series:
+    """The pair of values of each row as text; numbers by the interval between the spec's `cuts` that they are in."""
+    said = []
+    for name in spec["sources"]:
+        column = table[name]
+        if name in spec["cuts"]:
+            places = np.searchsorted(spec["cuts"][name], values(table, name), side="left")
+            column = pd.Series(places.astype(str), table.index)
+        said.append(column.astype(str))
+    return said[0] + " | " + said[1]
 
 
 def product(table: pd.DataFrame, spec: Mapping[str, Any], _: Mapping[str, Any]) -> np.ndarray:
@@ -155,7 +188,7 @@ def product(table: pd.DataFrame, spec: Mapping[str, Any], _: Mapping[str, Any]) 
 def slope(table: pd.DataFrame, spec: Mapping[str, Any], _: Mapping[str, Any]) -> np.ndarray:
     """A column times the mean target of a category: what a unit is worth may differ by category."""
     return values(table, spec["sources"][0]) * (
-        looked_up(table, spec["sources"][1], spec) - spec["otherwise"]
+        looked_up(table[spec["sources"][1]], table, spec) - spec["otherwise"]
     )
 
 
@@ -174,6 +207,33 @@ def before(table: pd.DataFrame, spec: Mapping[str, Any], _: Mapping[str, Any]) -
         raise BadRows(f"The rows lack {' and '.join(lacking)}: a feature counts the earlier rows of an id.")
     rank = moments(table, order).groupby(table[who].to_numpy(), dropna=True).rank(method="min")
     return np.log1p((rank - 1).fillna(0).to_numpy(dtype=float))
+
+
+def change(spec: Mapping[str, Any]) -> str:
+    """The column with a window's result, where it was computed beforehand."""
+    return f"{spec['sources'][0]} since {spec['rows']} rows before"
+
+
+def window(table: pd.DataFrame, spec: Mapping[str, Any], _: Mapping[str, Any]) -> np.ndarray:
+    """A number minus its mean in the last `rows` earlier rows of the same id; 0 where there is none."""
+    if change(spec) in table:
+        return values(table, change(spec))
+    name, who, order = spec["sources"]
+    if lacking := [column for column in (who, order) if column not in table]:
+        raise BadRows(
+            f"The rows lack {' and '.join(lacking)}: a feature compares a row with earlier rows of its id."
+        )
+    x = pd.Series(values(table, name))
+    place = moments(table, order).sort_values(kind="stable").index
+    groups = x.loc[place].groupby(table[who].to_numpy()[place])
+    earlier = pd.concat([groups.shift(n) for n in range(1, spec["rows"] + 1)], axis=1).mean(axis=1)
+    return (x - earlier.sort_index()).fillna(0).to_numpy(dtype=float)
+
+
+def random(table: pd.DataFrame, spec: Mapping[str, Any], _: Mapping[str, Any]) -> np.ndarray:
+    """Numbers from 0 to 1 that follow from the row's number and say nothing."""
+    x = np.sin(values(table, spec["sources"][0]) * 12.9898 + spec["seed"] * 78.233) * 43758.5453
+    return np.asarray(x - np.floor(x))
 
 
 PARTS: Mapping[str, tuple[Callable[[Any], Any], float]] = {
@@ -223,6 +283,9 @@ FORMULAS: Mapping[str, Callable[[pd.DataFrame, Mapping[str, Any], Mapping[str, A
     "slope": slope,
     "ratio": ratio,
     "before": before,
+    "cross": cross,
+    "window": window,
+    "random": random,
     "calendar": calendar,
     "component": component,
 }
