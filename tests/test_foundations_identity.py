@@ -46,7 +46,8 @@ def test_a_workstream_that_there_is_not_is_named() -> None:
 def test_every_persona_of_the_events_file_has_its_policies_and_fits_a_permission_set() -> None:
     personas, _ = access.read(FOLDER, NAMES)
     facts = yaml.safe_load(access.filled(FOLDER / "identity" / "identity.yml", NAMES))
-    assert set(facts["groups"]) == set(personas) - {"execution-role", "delivery-role"}
+    people = {name for name, told in personas.items() if told["trust"] == "trust-persona"}
+    assert set(facts["groups"]) == people, "the others are roles of services"
     assert facts["attributes"] == {"team": "${path:enterprise.department}"}
     for group in facts["groups"]:
         policy = access.filled(FOLDER / "identity" / "team.json", NAMES)
