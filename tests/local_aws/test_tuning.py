@@ -7,6 +7,7 @@ import math
 import uuid
 from typing import Any
 
+import psutil
 import pytest
 from boto3.session import Session
 from botocore.exceptions import ClientError
@@ -336,6 +337,9 @@ def test_stopping_ends_the_trials_and_nothing_starts_any_more(lab: Lab) -> None:
     job = ended(lab, name)
     assert job["HyperParameterTuningJobStatus"] == "Stopped"
     assert "FailureReason" not in job
+    gone = [p for p in psutil.process_iter(["cmdline"]) if name in " ".join(p.info["cmdline"] or [])]
+    psutil.wait_procs(gone, timeout=10)
+    assert [p for p in gone if p.is_running()] == []
     assert [trial["TrainingJobStatus"] for trial in trials(lab, name)] == ["Stopped", "Stopped"]
     assert job["TrainingJobStatusCounters"]["Stopped"] == 2
     with pytest.raises(ClientError, match="tuning job is in status Stopped"):
@@ -450,7 +454,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"Autotune": {"Mode": "Enabled"}}, "The local AWS does not implement Autotune"),
     ({"definition": {"RoleArn": "arn:aws:iam::{account}:role/nobody"}}, "Could not assume role"),
     ({"definition": {"StaticHyperParameters": {}}}, "runs scripts, not images"),
-    ({"definition": {"EnableManagedSpotTraining": True}}, "MaxWaitTimeInSeconds must be specified"),
+    ({"definition": {"EnableManagedSpotTraining": True}}, "Invalid MaxWaitTimeInSeconds. It must be present"),
     ({"name": "a-name-that-is-longer-than-32-letters"}, "less than or equal to 32"),
 ]  # fmt: skip
 
