@@ -6,16 +6,13 @@ moto keeps the alarms and the metrics; `alarm_state` says what follows from them
 from __future__ import annotations
 
 import json
-import re
 import threading
-from collections.abc import Iterable, Mapping
-from datetime import UTC
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kit.local_aws.alarm_actions import Query, note, queries_of, transition
 from kit.local_aws.alarm_state import (
     STATISTICS,
-    Datum,
     Point,
     Rule,
     buckets,
@@ -28,6 +25,7 @@ from kit.local_aws.alarm_state import (
 )
 from kit.local_aws.front import action, after, before
 from kit.local_aws.gateway import not_implemented
+from kit.local_aws.metric_data import PERCENTILE, backend, data_of
 from kit.local_aws.protocol import AwsError, now
 from kit.local_aws.store import Context
 
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["evaluate", "evaluate_all", "take_over"]
 
 INITIAL = "Unchecked: Initial alarm creation"
-PERCENTILE = re.compile(r"p(\d{1,2}(\.\d{1,10})?|100)")
 HISTORY = 100  # items of DescribeAlarmHistory at most
 _lock = threading.RLock()  # one evaluation at a time: two that come at once must not both fire
 
@@ -65,12 +62,6 @@ def take_over() -> None:
 
 
 take_over()
-
-
-def _backend(account: str, region: str) -> Any:
-    from moto.cloudwatch.models import cloudwatch_backends
-
-    return cloudwatch_backends[account][region]
 
 
 # What CloudWatch is asked
@@ -149,7 +140,7 @@ def check_composite_alarm(ctx: Context, params: Mapping[str, Any]) -> None:
 @after("cloudwatch", "PutMetricAlarm")
 def alarm_was_put(ctx: Context, params: Mapping[str, Any]) -> None:
     """A new alarm looks at the data that is there."""
-    alarm = _backend(ctx.account, ctx.region).alarms[params["AlarmName"]]
+    alarm = backend(ctx.account, ctx.region).alarms[params["AlarmName"]]
     note(
         ctx.app, alarm, "ConfigurationUpdate", f'Alarm "{alarm.name}" created or updated', {"version": "1.0"}
     )
@@ -159,8 +150,8 @@ def alarm_was_put(ctx: Context, params: Mapping[str, Any]) -> None:
 @after("cloudwatch", "PutMetricData")
 def metric_arrived(ctx: Context, params: Mapping[str, Any]) -> None:
     """Alarms that watch one of the metrics are evaluated."""
-    backend = _backend(ctx.account, ctx.region)
-    if not backend.alarms:
+    held = backend(ctx.account, ctx.region)
+    if not held.alarms:
         return
     came = {
         (
@@ -170,7 +161,7 @@ def metric_arrived(ctx: Context, params: Mapping[str, Any]) -> None:
         )
         for datum in params.get("MetricData", [])
     }
-    for alarm in list(backend.alarms.values()):
+    for alarm in list(held.alarms.values()):
         if any(
             (query.namespace, query.name, query.dimensions) in came for query in queries_of(alarm)[0].values()
         ):
@@ -180,7 +171,7 @@ def metric_arrived(ctx: Context, params: Mapping[str, Any]) -> None:
 @action("cloudwatch", "SetAlarmState")
 def set_alarm_state(ctx: Context, params: Mapping[str, Any]) -> None:
     """Sets the state until the next evaluation, and does what a change of state does."""
-    alarm = _backend(ctx.account, ctx.region).alarms.get(params["AlarmName"])
+    alarm = backend(ctx.account, ctx.region).alarms.get(params["AlarmName"])
     if alarm is None:
         raise AwsError("ResourceNotFound", "", 404)
     data = params.get("StateReasonData", "")
@@ -237,8 +228,8 @@ def evaluate_all(app: App, since: float, until: float) -> None:
     from moto.cloudwatch.models import cloudwatch_backends
 
     for regions in list(cloudwatch_backends.values()):
-        for backend in list(regions.values()):
-            for alarm in list(backend.alarms.values()):
+        for held in list(regions.values()):
+            for alarm in list(held.alarms.values()):
                 queries, _ = queries_of(alarm)
                 if any(since // query.period != until // query.period for query in queries.values()):
                     evaluate(app, alarm)
@@ -247,8 +238,11 @@ def evaluate_all(app: App, since: float, until: float) -> None:
 def _points(
     alarm: Any, queries: Mapping[str, Query], expression: str, periods: int, moment: float
 ) -> list[Point]:
-    backend = _backend(alarm.alarm_arn.split(":")[4], alarm.region_name)
-    series = {name: _data(backend.metric_data, query) for name, query in queries.items()}
+    held = backend(alarm.alarm_arn.split(":")[4], alarm.region_name).metric_data
+    series = {
+        name: data_of(held, query.namespace, query.name, query.dimensions, query.unit)
+        for name, query in queries.items()
+    }
     period = next(iter(queries.values())).period
     last = last_period(series.values(), period, moment)
     columns = {
@@ -262,22 +256,3 @@ def _points(
         value = math_of(expression, {name: point.value for name, point in row.items()})
         made.append(Point(one.at, value, sum(point.count for point in row.values())))
     return made
-
-
-def _data(held: Iterable[Any], query: Query) -> list[Datum]:
-    """moto's data of a metric."""
-    found = []
-    for one in list(held):
-        if one.name != query.name or one.namespace != query.namespace:
-            continue
-        if {(d.name, d.value) for d in one.dimensions} != query.dimensions or (
-            query.unit and one.unit != query.unit
-        ):
-            continue
-        moment = one.timestamp
-        at = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-        if hasattr(one, "value"):
-            found.append(Datum.of(at, one.value))
-        else:
-            found.append(Datum(at, one.min, one.max, one.sum, one.sample_count))
-    return found
