@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kit.local_aws import authorization, client, endpoint_metrics, events, guard, wire
+from kit.local_aws import authorization, client, endpoint_metrics, events, guard, rules, wire
 from kit.local_aws.asks import Place
 from kit.local_aws.callers import SERVICE_KEY, caller
 from kit.local_aws.gateway import Gateway, not_implemented
@@ -41,6 +41,7 @@ MODULES = (
     "sessions",
     "buckets",
     "users",
+    "metric_data",
     "alarms",
     "metric_filters",
     "schedules",
@@ -234,6 +235,8 @@ class App:
             refuses, completes = (held.get((call.service, call.action)) for held in (BEFORE, AFTER))
             if wrong is not None and (handler or refuses or completes):
                 raise wrong
+            if wrong is None:
+                rules.check(call.service, call.action, params)
             if refuses:
                 refuses(ctx, params)
             with self.keeper.call(call.service, call.action, params):

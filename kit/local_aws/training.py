@@ -123,18 +123,6 @@ def check(params: dict[str, Any]) -> None:
             "runs scripts, not images: give a ContainerEntrypoint (ModelTrainer's source_code does), or the hyperparameters"
             " sagemaker_program and sagemaker_submit_directory."
         )
-    if params.get("EnableManagedSpotTraining"):
-        limits = params.get("StoppingCondition", {})
-        if "MaxWaitTimeInSeconds" not in limits:
-            raise AwsError(
-                "ValidationException",
-                "MaxWaitTimeInSeconds must be specified when EnableManagedSpotTraining is true.",
-            )
-        if limits["MaxWaitTimeInSeconds"] < limits.get("MaxRuntimeInSeconds", jobs.DAY):
-            raise AwsError(
-                "ValidationException",
-                "MaxWaitTimeInSeconds must be greater than or equal to MaxRuntimeInSeconds.",
-            )
     for metric in algorithm.get("MetricDefinitions", []):
         try:
             logs.Metrics([metric])

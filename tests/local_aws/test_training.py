@@ -415,7 +415,7 @@ def test_a_change_of_state_is_an_event_on_the_default_bus(lab: Lab) -> None:
     [
         ({"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1}}, "ResourceLimitExceeded", "trains on one host"),
         ({"RoleArn": "arn:aws:iam::{account}:role/nobody"}, "ValidationException", "Could not assume role"),
-        ({"EnableManagedSpotTraining": True}, "ValidationException", "MaxWaitTimeInSeconds must be specified"),
+        ({"EnableManagedSpotTraining": True}, "ValidationException", "Invalid MaxWaitTimeInSeconds. It must be present"),
         (
             {"EnableManagedSpotTraining": True, "StoppingCondition": {"MaxRuntimeInSeconds": 100, "MaxWaitTimeInSeconds": 50}},
             "ValidationException",
