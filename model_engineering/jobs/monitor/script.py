@@ -197,7 +197,7 @@ def violated(
     """What is wrong with the data themselves, in words."""
     found = [f"{name}: {count} of {rows} values are no numbers" for name, count in unreadable.items()]
     for one in features:
-        if one.missing_now > one.missing_then + MORE_MISSING:
+        if one.name not in unreadable and one.missing_now > one.missing_then + MORE_MISSING:
             found.append(f"{one.name}: {one.missing_now:.1%} missing, {one.missing_then:.1%} before")
         if one.kind == "category":
             unknown = sorted(set(now[one.name].dropna()) - set(then[one.name].dropna()))
