@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kit.local_aws.front import App
     from kit.local_aws.store import Context
 
-__all__ = ["Invocation", "add", "flush", "take_over"]
+__all__ = ["Invocation", "add", "flush"]
 
 NAMESPACE = "AWS/SageMaker"
 EVERY = 0.25  # seconds that invocations are gathered; AWS puts metrics once a minute
@@ -37,27 +37,6 @@ class Invocation:
     status: int
     model: float
     overhead: float
-
-
-def take_over() -> None:
-    """Has moto tell metrics by all of their dimensions when it is asked for statistics, as CloudWatch does.
-
-    It takes those asked for as some of them, and would count an invocation once more for its endpoint configuration.
-    """
-    from moto.cloudwatch.models import MetricDatumBase
-
-    matches = MetricDatumBase.filter
-    if getattr(matches, "takes_all", False):
-        return
-
-    def filter_(self: Any, namespace: Any, name: Any, dimensions: Any, *present: Any, **named: Any) -> bool:
-        for_statistics = namespace is None and name is None and not present and not named
-        if for_statistics and len(dimensions) != len(self.dimensions):
-            return False
-        return bool(matches(self, namespace, name, dimensions, *present, **named))
-
-    filter_.takes_all = True  # type: ignore[attr-defined]
-    setattr(MetricDatumBase, "filter", filter_)  # noqa: B010
 
 
 class _Buffer:

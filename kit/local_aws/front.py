@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kit.local_aws import authorization, client, endpoint_metrics, events, guard, rules, wire
+from kit.local_aws import authorization, client, events, guard, rules, wire
 from kit.local_aws.asks import Place
 from kit.local_aws.callers import SERVICE_KEY, caller
 from kit.local_aws.gateway import Gateway, not_implemented
@@ -101,7 +101,6 @@ class App:
         self.courier = Courier()
         self.keeper = Keeper(self, None)
         events.take_over(self)
-        endpoint_metrics.take_over()
         self._gateway = Gateway()
         self._calls: deque[dict[str, Any]] = deque(maxlen=CALLS)
         self._counts: Counter[str] = Counter()
