@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import uuid
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -13,6 +15,8 @@ from boto3.session import Session
 from botocore.exceptions import ClientError
 from hearing import heard, hearing_queue
 from lab import BUCKET, IMAGE, JOBS, Lab
+
+from kit.local_aws import process
 
 pytestmark = [  # the SDK's own
     pytest.mark.filterwarnings("ignore:sagemaker.* has been moved:DeprecationWarning"),
@@ -522,3 +526,22 @@ def test_a_builder_who_may_not_pass_the_role_may_not_tune(lab: Lab) -> None:
     with pytest.raises(ClientError, match="not authorized to perform: iam:PassRole") as refused:
         own.create_hyper_parameter_tuning_job(**request(lab))
     assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
+
+
+def test_a_search_that_lost_its_server_has_failed_with_its_trials_and_says_why(
+    tmp_path: Path, boto_at: Callable[[str], Callable[..., Any]]
+) -> None:
+    first = process.up(tmp_path / "aws")
+    lab = Lab(first)
+    with lab.current():
+        name = submit(lab, static={"pause": "60"})
+        lab.until(lambda: {"trials": str(len(trials(lab, name)))}, "trials", "2")
+    psutil.Process(first.pid).kill()
+    try:
+        sagemaker = boto_at(process.up(tmp_path / "aws").url)("sagemaker")
+        job = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+    finally:
+        process.down(tmp_path / "aws")
+    assert job["HyperParameterTuningJobStatus"] == "Failed"
+    assert "The local AWS ended while this ran" in job["FailureReason"]
+    assert job["TrainingJobStatusCounters"]["RetryableError"] == 2
