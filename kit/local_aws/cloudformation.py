@@ -146,7 +146,8 @@ def delete_stack(ctx: Context, params: dict[str, Any]) -> None:
     held = ctx.app.store.find(ctx, KIND, params["StackName"])
     if held is None:
         return
-    if held["StackStatus"].endswith(BUSY):
+    working = f"{KIND}/{held['_arn']}" in ctx.app.status()["threads"]  # not so where a server ended meanwhile
+    if held["StackStatus"].endswith(BUSY) and working:
         raise invalid(f"Stack [{held['StackName']}] cannot be deleted while in status {held['StackStatus']}")
     work = Work(ctx, held["_key"])
     work.status("DELETE_IN_PROGRESS", "User Initiated")

@@ -14,6 +14,8 @@ from botocore.exceptions import ClientError
 from lab import BUCKET, IMAGE, TRUST, Lab, opened
 from pipelining import create, execution, model, processing, run, start, steps, unique
 
+from kit.local_aws import process
+
 
 @pytest.fixture
 def role(lab: Lab) -> str:
@@ -257,3 +259,31 @@ def test_the_server_ends_although_an_execution_runs(tmp_path_factory: pytest.Tem
         children = server.children(recursive=True)
         assert children
     assert psutil.wait_procs([server, *children], timeout=10)[1] == []
+
+
+def test_an_execution_goes_on_after_its_server_was_killed(tmp_path: Path) -> None:
+    """What ran is lost with the server; the policy of the step tries it again, and what was done stays done."""
+    folder, mark = tmp_path / "aws", tmp_path / "begun"
+    code = (
+        "import pathlib, sys, time; p = pathlib.Path(sys.argv[1]); again = p.exists(); p.touch();"
+        " time.sleep(0 if again else 600)"
+    )
+    with opened(folder, "bind") as lab:
+        policy = {"ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR"], "IntervalSeconds": 0, "MaxAttempts": 1}
+        long = processing("long", code, lab, DependsOn=["first"], RetryPolicies=[policy])
+        long["Arguments"]["AppSpecification"]["ContainerArguments"] = [str(mark)]
+        arn = start(
+            lab, create(lab, lab.role, model("first", lab), long, model("last", lab, DependsOn=["long"]))
+        )
+        while not mark.exists():
+            time.sleep(0.02)
+        before = steps(lab, arn)["first"]
+        psutil.Process(lab.server.pid).kill()
+        psutil.wait_procs([psutil.Process(lab.server.pid)] if psutil.pid_exists(lab.server.pid) else [])
+        lab.server = process.up(folder)
+        lab._clients.clear()
+        assert execution(lab, arn)["PipelineExecutionStatus"] == "Succeeded"
+        after = steps(lab, arn)
+        assert after["first"] == before
+        assert after["long"]["AttemptCount"] == 2
+        assert list(after) == ["first", "long", "last"]
