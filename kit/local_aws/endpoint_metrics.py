@@ -53,7 +53,10 @@ _making = threading.Lock()
 
 def _buffer(app: App) -> _Buffer:
     with _making:
-        return _buffers.setdefault(app, _Buffer())
+        if app not in _buffers:
+            _buffers[app] = _Buffer()
+            app.at_stop(lambda: flush(app))
+        return _buffers[app]
 
 
 def add(ctx: Context, invocation: Invocation) -> None:
@@ -67,7 +70,8 @@ def add(ctx: Context, invocation: Invocation) -> None:
 
 
 def _put_soon(app: App, buffer: _Buffer) -> None:
-    app.stopping.wait(EVERY)
+    if app.stopping.wait(EVERY):
+        return  # the last ones are put as the server ends
     with buffer.lock:
         buffer.waiting = False
     flush(app)

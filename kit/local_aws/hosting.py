@@ -57,9 +57,9 @@ def create_endpoint(ctx: Context, params: dict[str, Any]) -> Record:
 @action("sagemaker", "UpdateEndpoint")
 def update_endpoint(ctx: Context, params: dict[str, Any]) -> Record:
     """Replace the fleet by that of another configuration, as the deployment configuration says."""
-    name = params["EndpointName"]
     config = ctx.app.store.get(ctx, "EndpointConfig", params["EndpointConfigName"])
-    endpoint = ctx.app.store.get(ctx, "Endpoint", name)
+    endpoint = ctx.app.store.get(ctx, "Endpoint", params["EndpointName"])
+    name = endpoint["EndpointName"]
     variants = _retained(ctx, name, config["ProductionVariants"], params)
     how = params.get("DeploymentConfig", {})
     if params.get("RetainDeploymentConfig"):
@@ -88,9 +88,7 @@ def update_endpoint(ctx: Context, params: dict[str, Any]) -> Record:
 def _replace(ctx: Context, name: str, green: Fleet, how: Mapping[str, Any]) -> None:
     """Let the new fleet answer, at the end alone, and stop the old one; the other way round where it is rolled back."""
     live = traffic.traffic_of(ctx, name)
-    if live is None:  # the endpoint failed before: there is nothing to shift from
-        traffic.begin(ctx, name, green)
-        return
+    assert live is not None
     blue = live.fleet
 
     def tell(variants: list[dict[str, Any]]) -> None:
@@ -145,11 +143,11 @@ def _retained(
 @action("sagemaker", "UpdateEndpointWeightsAndCapacities")
 def update_weights(ctx: Context, params: dict[str, Any]) -> Record:
     """Change how traffic is shared between the variants, and how many instances each is said to have."""
-    name = params["EndpointName"]
-    _idle(ctx.app.store.get(ctx, "Endpoint", name))
+    endpoint = ctx.app.store.get(ctx, "Endpoint", params["EndpointName"])
+    _updating(endpoint)
+    name = endpoint["EndpointName"]
     live = traffic.traffic_of(ctx, name)
-    if live is None:
-        raise AwsError("ValidationException", f'Endpoint "{name}" has no variants in service.')
+    assert live is not None
     fleet = live.fleet
     changes: list[tuple[Variant, dict[str, Any]]] = []
     for wanted in params["DesiredWeightsAndCapacities"]:
@@ -177,11 +175,10 @@ def update_weights(ctx: Context, params: dict[str, Any]) -> Record:
 @action("sagemaker", "DeleteEndpoint")
 def delete_endpoint(ctx: Context, params: dict[str, Any]) -> None:
     """Forget the endpoint and end its processes; one that is being created or updated cannot be deleted, as on AWS."""
-    name = params["EndpointName"]
     with ctx.app.store.lock:
-        _idle(ctx.app.store.get(ctx, "Endpoint", name))
-        record = ctx.app.store.delete(ctx, "Endpoint", name)
-        live = traffic.end(ctx, name)
+        _idle(ctx.app.store.get(ctx, "Endpoint", params["EndpointName"]))
+        record = ctx.app.store.delete(ctx, "Endpoint", params["EndpointName"])
+        live = traffic.end(ctx, record["EndpointName"])
     scaling.forget(ctx, record["EndpointName"])
     if live is not None:
         live.fleet.stop()
@@ -218,8 +215,16 @@ def _idle(record: Record) -> None:
 
 
 def _updating(record: Record) -> Record:
-    """What an endpoint's record says from now on; raises while it is on its way to another state."""
+    """What an endpoint's record says from now on; raises while it is on its way to another state, and where it failed.
+
+    "DeleteEndpoint is the only operation that can be performed on a failed endpoint" (API reference, DescribeEndpoint).
+    """
     _idle(record)
+    if record["EndpointStatus"] == "Failed":
+        raise AwsError(
+            "ValidationException",
+            f'Cannot update endpoint "{record["_arn"]}" that has failed. DeleteEndpoint is all that can be done with it.',
+        )
     return {"EndpointStatus": "Updating", "FailureReason": None}
 
 

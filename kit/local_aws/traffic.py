@@ -61,7 +61,8 @@ class Traffic:
 
 
 def _key(ctx: Context, endpoint: str) -> Key:
-    return (id(ctx.app), ctx.account, ctx.region, endpoint.lower())
+    # "The name is case-insensitive in CreateEndpoint, but the case is preserved and must be matched in InvokeEndpoint" (API reference).
+    return (id(ctx.app), ctx.account, ctx.region, endpoint)
 
 
 def traffic_of(ctx: Context, endpoint: str) -> Traffic | None:

@@ -381,7 +381,10 @@ def refusing(lab: Lab, _made: dict[str, str] = {}) -> str:  # noqa: B006 - one e
     return _made[lab.server.url]
 
 
-def test_an_endpoint_outlives_its_server_with_the_configuration_that_it_had(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how_it_ends", ["killed", "stopped"])
+def test_an_endpoint_outlives_its_server_with_the_configuration_that_it_had(
+    tmp_path: Path, how_it_ends: str
+) -> None:
     """Weights stay; an update that the server's end cut off is forgotten; an endpoint without its configuration says so."""
     lab = Lab(process.up(tmp_path / "aws"))
     sagemaker = lab.client("sagemaker")
@@ -401,7 +404,12 @@ def test_an_endpoint_outlives_its_server_with_the_configuration_that_it_had(tmp_
         update(lab, cut, echo("new"), DeploymentConfig=how)
         while invoke(lab, cut, "x", ContentType="text/csv")[0] != b"new:x":
             time.sleep(0.01)
-    psutil.Process(lab.server.pid).kill()
+    if how_it_ends == "killed":
+        psutil.Process(lab.server.pid).kill()
+    else:
+        process.down(tmp_path / "aws")
+        log = (tmp_path / "aws" / "server.log").read_text(encoding="utf-8")
+        assert [line for line in log.splitlines() if " ERROR " in line] == [], log
     lab.server = process.up(tmp_path / "aws")
     lab._clients.clear()
     try:

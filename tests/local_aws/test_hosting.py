@@ -232,7 +232,14 @@ def test_a_model_that_cannot_be_loaded_fails_the_endpoint_and_says_why(
     assert said in made["FailureReason"]
     with pytest.raises(ClientError, match="not found"):
         invoke(lab, made["EndpointName"], b"x", ContentType="text/csv")
-    lab.client("sagemaker").delete_endpoint(EndpointName=made["EndpointName"])
+    sagemaker, name = lab.client("sagemaker"), made["EndpointName"]
+    with pytest.raises(ClientError, match="DeleteEndpoint is all that can be done with it"):
+        sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=made["EndpointConfigName"])
+    with pytest.raises(ClientError, match="DeleteEndpoint is all that can be done with it"):
+        sagemaker.update_endpoint_weights_and_capacities(
+            EndpointName=name, DesiredWeightsAndCapacities=[{"VariantName": "All", "DesiredWeight": 1}]
+        )
+    sagemaker.delete_endpoint(EndpointName=name)
 
 
 def test_model_data_that_is_gone_or_no_archive_fails_the_endpoint(lab: Lab) -> None:
@@ -275,6 +282,20 @@ def test_traffic_is_shared_by_the_weights(lab: Lab) -> None:
     said = {invoke(lab, name, b"x", ContentType="text/csv")[0] for _ in range(20)}
     assert said == {b"green:x"}
     assert [v["CurrentWeight"] for v in lab.endpoint(name)["ProductionVariants"]] == [0, 1]
+
+
+def test_a_name_in_other_letters_is_the_same_endpoint_but_not_for_who_asks_it(lab: Lab) -> None:
+    name, sagemaker = serve(lab, echo("x")), lab.client("sagemaker")
+    assert sagemaker.describe_endpoint(EndpointName=name.upper())["EndpointName"] == name
+    with pytest.raises(ClientError, match="not found"):
+        invoke(lab, name.upper(), b"x", ContentType="text/csv")
+    config = create_config(lab, All=(create_model(lab, echo("new")), 1))
+    sagemaker.update_endpoint(EndpointName=name.upper(), EndpointConfigName=config)
+    lab.endpoint(name, "InService")
+    assert invoke(lab, name, b"x", ContentType="text/csv")[0] == b"new:x"
+    sagemaker.delete_endpoint(EndpointName=name.upper())
+    with pytest.raises(ClientError, match="not found"):
+        invoke(lab, name, b"x", ContentType="text/csv")
 
 
 def test_an_update_switches_without_losing_a_request_and_ends_the_old_fleet(lab: Lab) -> None:
@@ -437,7 +458,11 @@ def test_a_configuration_that_cannot_be_served_is_refused_at_once(
         ({"InstanceType": None}, "needs an InstanceType and an InitialInstanceCount"),
         ({"InitialInstanceCount": None}, "needs an InstanceType and an InitialInstanceCount"),
         (
-            {"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 1}},
+            {
+                "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 1},
+                "InstanceType": None,
+                "InitialInstanceCount": None,
+            },
             "does not implement ServerlessConfig",
         ),
     ],
