@@ -5,7 +5,7 @@ RUNBOOKS := runbooks foundations data_engineering model_engineering mlops
 # Each is checked by itself, as it is imported: jobs have modules of the same names.
 TYPED := $(sort $(dir $(wildcard $(RUNBOOKS:=/*.py) $(RUNBOOKS:=/jobs/*/*.py))))
 
-.PHONY: run test lab lint format outputs stress bench lock clean
+.PHONY: run test lab lint format outputs golden stress bench lock clean
 
 run: .venv/ready ## rehearse the event on the local AWS, and say where the report is
 	@$(BIN)/kit run
@@ -29,6 +29,9 @@ format: .venv/ready ## what lint asks for, where it can be done by machine
 
 outputs: .venv/ready ## execute every runbook afresh and store the outputs of its check cells
 	$(BIN)/python tests/nbval_runbooks.py --store
+
+golden: .venv/ready ## execute every runbook afresh and keep what each asks of AWS: tests/golden
+	$(BIN)/python tests/nbval_runbooks.py --golden
 
 stress: .venv/ready ## many writers, random SIGKILL: minutes
 	$(BIN)/pytest -m stress

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit import aws, board, checks, frame, journal, paths, plan
+from kit import aws, board, checks, frame, journal, paths, plan, requests
 from kit.errors import CheckFailed, MissingInput, NotRecorded, RunbookError, did_you_mean
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Runbook:
         self.home = paths.home(target)
         aws.watch(self._register)  # before connecting: a session has only the handlers that it was born with
         self.aws = aws.connect(self.plan, target, self.home)
+        requests.keep(self.card.id, self.aws.session)
         self.run = os.environ.get(RUN, "")
         self.checks: dict[str, checks.Check] = {}
         self._journal = journal.here(target)

@@ -176,7 +176,7 @@ class _Built:
             max_runtime_in_seconds=3600,
             sagemaker_session=self.session,
             code_location=f"{self.settings.prefix}/code",
-            tags=list(self.settings.tags),
+            tags=[dict(one) for one in self.settings.tags],
         )
         taken = [
             ProcessingInput(
@@ -366,10 +366,13 @@ def _gate(parts: _Built, archive: Any, evaluate: ProcessingStep, report: Propert
     from sagemaker.mlops.workflow.fail_step import FailStep
 
     metric, compared = GATED[parts.settings.problem]
-    reached = JsonGet(
+    # Any, here and below: the SDK's own annotations leave JsonGet out.
+    reached: Any = JsonGet(
         step_name=evaluate.name, property_file=report, json_path=f"models.candidate.metrics.{metric}.value"
     )
-    difference = JsonGet(step_name=evaluate.name, property_file=report, json_path="differences[0].difference")
+    difference: Any = JsonGet(
+        step_name=evaluate.name, property_file=report, json_path="differences[0].difference"
+    )
     better = ConditionLessThanOrEqualTo if compared == "rmse" else ConditionGreaterThanOrEqualTo
     word = "most" if compared == "rmse" else "least"
     message = Join(

@@ -42,7 +42,8 @@ def rows(folder: Path, schema: Mapping[str, Any], data: Data) -> pd.DataFrame:
             f"""select {said}, row_number() over () as number, {earlier} as {identifier(BEFORE)}, {when} as period,
                 cast({identifier(data.target)} as varchar) as label from {table(folder).sql} order by number"""
         ).df()
-    found = found.astype(object).where(found.notna(), None)
+    none: Any = None
+    found = found.astype(object).where(found.notna(), none)
     if BEFORE not in [one["column"] for one in schema["request"]]:
         return found.drop(columns=BEFORE)
     return found.assign(**{BEFORE: found[BEFORE].astype(float)})
@@ -64,7 +65,7 @@ def periods(
     left = left[left["label"].notna()]
     months = left["period"].map(lambda text: str(text or "")[:7])
     sizes = months[months != ""].value_counts().sort_index()
-    usable = [name for name, size in sizes.items() if size >= MANY][-(quiet + 1) :]
+    usable = [str(name) for name, size in sizes.items() if size >= MANY][-(quiet + 1) :]
     if len(usable) < 2:
         dealt = left.sample(frac=1, random_state=seed).reset_index(drop=True)
         months = pd.Series([f"part {1 + at % (quiet + 1)}" for at in range(len(dealt))])
@@ -100,7 +101,7 @@ def _larger(text: str) -> str:
 
 def send(
     part: pd.DataFrame, columns: Sequence[str], invoke: Callable[..., Any], stem: str
-) -> tuple[datetime, datetime, list[dict]]:
+) -> tuple[datetime, datetime, list[dict[str, Any]]]:
     """Sends the rows to an endpoint in requests of 100, in a window of whole seconds in which nothing else is sent from here.
 
     Returns the window's begin and end, and what labels go with: {"inference_id", "row", "label"}.

@@ -1,5 +1,7 @@
 """Every runbook, and the template, as a regression test: nbval, in the order of the plan, on one fresh event folder.
 
+What they ask of AWS is held against their golden requests (tests/golden.py): another action, field or right fails.
+`--golden` keeps what they ask as the golden requests instead.
 `--store` executes them the same way and stores the outputs of check cells (and nothing else) in the notebooks.
 `--only ID ...` names runbooks; what they need runs before them.
 """
@@ -17,18 +19,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kit import kernels, paths, plan, template
+import golden
+
+from kit import kernels, paths, plan, requests, template
 from kit.local_aws import process
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", action="store_true", help="store the outputs of check cells")
+    parser.add_argument("--golden", action="store_true", help="keep what they ask as golden requests")
     parser.add_argument("--only", nargs="+", metavar="ID", default=[], help="these, and what they need")
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="kit-nbval-") as folder:
         os.environ["KIT_HOME"] = folder
         os.environ["KIT_PLAN"] = str(with_template(Path(folder) / "plan.yml"))
+        os.environ[requests.FOLDER] = str(Path(folder) / "requests")
         notebooks = selected(plan.load(), arguments.only)
         try:
             if arguments.store:
@@ -46,9 +52,25 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "-p",
                 "no:cacheprovider",
             ]
-            return subprocess.run([*command, *map(str, notebooks)], cwd=paths.root(), check=False).returncode
+            code = subprocess.run([*command, *map(str, notebooks)], cwd=paths.root(), check=False).returncode
+            asked = sorted((Path(folder) / "requests").glob("*.jsonl"))
+            if not arguments.golden:
+                return compared(asked) or code
+            if code == 0:
+                for log in asked:
+                    if not arguments.only or log.stem in arguments.only:
+                        golden.write(log.stem, golden.made(log))
+            return code
         finally:
             process.down(Path(folder) / "aws")
+
+
+def compared(asked: Sequence[Path]) -> int:
+    """1 where runbooks asked for what is not among their golden requests, which is printed; else 0."""
+    news = [line for log in asked for line in golden.news(log.stem, golden.made(log))]
+    if news:
+        print(*news, "Is that meant? Then run: make golden", sep="\n")
+    return int(bool(news))
 
 
 def with_template(file: Path) -> Path:

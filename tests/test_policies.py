@@ -20,7 +20,14 @@ from kit.local_aws.policy import Policies, Policy, Request, document, evaluate
 
 FOLDER = Path(__file__).parents[1] / "foundations" / "policies"
 ACCESS = yaml.safe_load((FOLDER / "access.yml").read_text(encoding="utf-8"))
-ON_RESOURCES = ("trust-execution", "trust-persona", "trust-delivery", "trust-caller", "trust-starter", "bucket")
+ON_RESOURCES = (
+    "trust-execution",
+    "trust-persona",
+    "trust-delivery",
+    "trust-caller",
+    "trust-starter",
+    "bucket",
+)
 REGION = "us-east-1"
 
 

@@ -20,6 +20,26 @@ HOURS = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?")
 LONGEST = 12 * 3600  # seconds of a session
 
 
+def _take_over() -> None:
+    """Has moto give an instance's identity store an id as AWS does: the letters of a hexadecimal number."""
+    from moto.moto_api._internal import mock_random
+    from moto.ssoadmin.models import Instance
+
+    begin = Instance.__init__
+    if getattr(begin, "names_its_store", False):
+        return
+
+    def __init__(self: Any, *args: Any, **named: Any) -> None:
+        begin(self, *args, **named)
+        self.identity_store_id = f"d-{mock_random.get_random_hex(10)}"
+
+    __init__.names_its_store = True  # type: ignore[attr-defined]
+    setattr(Instance, "__init__", __init__)  # noqa: B010
+
+
+_take_over()
+
+
 def backend_of(ctx: Context) -> Any:
     """moto's backend of the account's instance."""
     from moto.ssoadmin.models import ssoadmin_backends

@@ -48,6 +48,7 @@ def edges(values: np.ndarray) -> list[float]:
 def shares(values: pd.Series, kind: str, bins: Sequence[Any]) -> np.ndarray:
     """The share of rows in each bin, and last of missing values. bins: edges of a number, or categories (the last one is "(other)")."""
     missing = values.isna().to_numpy()
+    counts: np.ndarray
     if kind == "number":
         held = values[~missing].to_numpy(dtype=float)
         counts = np.bincount(np.searchsorted(bins, held, side="left"), minlength=len(bins) + 1)
