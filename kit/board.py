@@ -129,7 +129,8 @@ class _Draft:
         self.state = TODO
         self.before = TODO  # what a blocked card was, and will be again
         self.since = since
-        self.owner = self.evidence = self.skipped = ""
+        self.owner = card.owner
+        self.evidence = self.skipped = ""
         self.helpers: list[str] = []
         self.reasons: list[str] = []
         self.unblockers: list[str] = []
@@ -184,12 +185,13 @@ class _Draft:
         elif state != self.state:
             if state == BLOCKED:
                 self.before = self.state
-            reason, unblocker = "; ".join(self.reasons), ", ".join(self.unblockers)
-            why = {"reason": reason, "unblocker": unblocker} if state == BLOCKED else {}
-            self.moves.append(Move(event.ts, event.who, self.state, state, **why))
+            self.moves.append(Move(event.ts, event.who, self.state, state))
             self.state, self.since = state, event.ts
         if self.state != BLOCKED:
             self.reasons, self.unblockers = [], []
+        elif state == BLOCKED:  # what is said while it lasts belongs to the same block
+            reason, unblocker = "; ".join(self.reasons), ", ".join(self.unblockers)
+            self.moves[-1] = dataclasses.replace(self.moves[-1], reason=reason, unblocker=unblocker)
 
     @property
     def reached(self) -> str:
@@ -296,7 +298,7 @@ _RULES: dict[str, Callable[[_Draft, Event], None]] = {
 
 
 def _planned(s: plans.Subtask) -> Card:
-    return Card(s.id, s.title, s.workstream, s.day, s.minutes, s.needs, s.notebook, source="plan")
+    return Card(s.id, s.title, s.workstream, s.day, s.minutes, s.needs, s.notebook, source="plan", at=s.at)
 
 
 def _added(event: Event, lanes: list[str]) -> Card:
@@ -313,6 +315,9 @@ def _added(event: Event, lanes: list[str]) -> Card:
         size=_text(data.get("size")),
         role=_text(data.get("role")),
         source=_text(data.get("source")),
+        owner=_text(data.get("owner")).strip(),
+        due=_date(data.get("due")),
+        added=event.ts,
     )
 
 
@@ -327,6 +332,14 @@ def _number(raw: Any) -> float | None:
     if isinstance(raw, bool) or not isinstance(raw, (int, float)):
         return None
     return raw if abs(raw) < 1e300 and math.isfinite(raw) else None
+
+
+def _date(raw: Any) -> str:
+    """An ISO date as it is; anything else is none."""
+    try:
+        return dt.date.fromisoformat(_text(raw).strip()).isoformat()
+    except ValueError:
+        return ""
 
 
 def _mapping(raw: Any) -> dict[str, Any]:

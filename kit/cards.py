@@ -75,7 +75,10 @@ class Move:
 
 @dataclass(frozen=True)
 class Card:
-    """A card as it stands. What a person or a runbook did to it is in `moves` and `history`, oldest first."""
+    """A card as it stands. What a person or a runbook did to it is in `moves` and `history`, oldest first.
+
+    `at` is a clock time (of ceremonies), `due` an ISO date; `added` is when it was put on the board, None if planned.
+    """
 
     id: str
     title: str
@@ -88,6 +91,10 @@ class Card:
     size: str = ""
     role: str = ""
     source: str = ""
+    at: str = ""
+    due: str = ""
+    team: str = ""
+    added: dt.datetime | None = None
     state: str = TODO
     owner: str = ""
     helpers: tuple[str, ...] = ()

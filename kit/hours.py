@@ -6,13 +6,21 @@ import datetime as dt
 
 from kit.plan import Event
 
-__all__ = ["day_of", "spent", "spoken"]
+__all__ = ["bounds", "day_of", "spent", "spoken"]
 
 
 def day_of(event: Event, ts: dt.datetime) -> int | None:
     """Which day of the event a moment lies on, in the event's time zone; None if on none of its dates."""
     date = ts.astimezone(event.zone).date()
     return event.dates.index(date) + 1 if date in event.dates else None
+
+
+def bounds(event: Event, day: int) -> tuple[dt.datetime, dt.datetime]:
+    """When the working hours of a day (from 1) begin and end, in UTC."""
+    opens, closes = (
+        dt.datetime.combine(event.dates[day - 1], dt.time.fromisoformat(h), event.zone) for h in event.hours
+    )
+    return opens.astimezone(dt.UTC), closes.astimezone(dt.UTC)
 
 
 def spent(event: Event, start: dt.datetime, end: dt.datetime) -> dt.timedelta:

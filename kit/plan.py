@@ -16,7 +16,10 @@ from typing import Any
 from kit import paths
 from kit.errors import PlanError, UsageError, did_you_mean
 
-__all__ = ["EVENT", "AwsBlock", "Data", "Event", "Plan", "Subtask", "Workstream", "load", "read"]
+__all__ = ["EVENT", "NOON", "AwsBlock", "Data", "Event", "Plan", "Subtask", "Workstream", "load", "read"]
+
+NOON = "12:00"
+"""When a card without a clock time comes in its day: after the morning's ceremonies, before the evening's."""
 
 EVENT = "event"
 """The workstream that ceremonies belong to: the event itself."""
@@ -41,17 +44,21 @@ class Event:
 
 @dataclass(frozen=True)
 class Workstream:
-    """A lane of the board, who leads it and who is in it."""
+    """A lane of the board, who leads it and who is in it; `wip` is how many cards should be in Doing at most (0: any)."""
 
     id: str
     title: str
     lead: str = ""
     people: tuple[str, ...] = ()
+    wip: int = 0
 
 
 @dataclass(frozen=True)
 class Subtask:
-    """A card with a runbook. `notebook` is relative to the repository; `needs` are ids of other cards; `minutes` is planned time."""
+    """A card with a runbook. `notebook` is relative to the repository; `needs` are ids of other cards.
+
+    `minutes` is planned time; `at` a clock time such as "09:30", which ceremonies have.
+    """
 
     id: str
     title: str
@@ -62,6 +69,7 @@ class Subtask:
     needs: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     review: bool = False
+    at: str = ""
 
     @property
     def label(self) -> str:
@@ -131,8 +139,11 @@ class Plan:
         )
 
     def in_order(self) -> tuple[Subtask, ...]:
-        """Every card after all that it needs; by day, and as the plan lists them, where `needs` leaves a choice."""
-        listed = {s.id: (s.day, n) for n, s in enumerate(self.cards)}
+        """Every card after all that it needs; by day, clock time and place in the plan where `needs` leaves a choice.
+
+        A card without a clock time counts as at noon.
+        """
+        listed = {s.id: (s.day, s.at or NOON, n) for n, s in enumerate(self.cards)}
         sorter = graphlib.TopologicalSorter({s.id: s.needs for s in self.cards})
         sorter.prepare()
         order: list[Subtask] = []

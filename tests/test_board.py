@@ -147,7 +147,7 @@ def test_a_block_keeps_its_reason_until_it_ends_and_remembers_the_column(told: T
     told.say("unblocked", note="both solved")
     card = told.card()
     assert (card.state, card.reason, card.unblocker) == (DOING, "", "")
-    assert [m.reason for m in card.moves if m.after == BLOCKED] == ["no access"]
+    assert [m.reason for m in card.moves if m.after == BLOCKED] == ["no access; no quota"]
 
 
 def test_a_card_blocked_before_it_started_goes_back_to_do(told: Told) -> None:
