@@ -260,6 +260,17 @@ class Runbook:
 
     # Recording
 
+    def record(self, type: str, *, about: str = "", **data: Any) -> None:
+        """Journal what a ceremony came to, such as `rb.record("standup", day=1, part="am", lanes={...})`.
+
+        Args:
+            type: one of the types that `kit.journal` lists.
+            about: the card that it is about; without it, this runbook's.
+            data: the event's data, as JSON has it.
+        """
+        self._record(type, about=about, **data)
+        self._refresh()
+
     def _record(self, type: str, *, about: str = "", **data: Any) -> None:
         facts = {"target": self.aws.target, "account": self.aws.account}
         self._journal.append(type, about or self.card.id, **facts, **data)
@@ -274,10 +285,13 @@ class Runbook:
             operation=made.operation,
             name=made.name,
             arn=made.arn,
+            keys=dict(made.keys),
         )
 
     def _attached(self, path: Path) -> dict[str, str]:
-        """A copy of the file in the event's folder, as the journal names it."""
+        """A copy of the file in the event's folder, as the journal names it; a document there is attached as it is."""
+        if (document := path.resolve()).is_relative_to(self.home / "documents"):
+            return {"title": path.stem.replace("_", " "), "path": document.relative_to(self.home).as_posix()}
         folder = self.home / "attachments" / self.card.id
         folder.mkdir(parents=True, exist_ok=True)
         copy = folder / path.name

@@ -141,6 +141,24 @@ def test_attachments_are_copied_into_the_event(rb: recording.Runbook, tmp_path: 
     assert (paths.home() / attached["path"]).read_text() == "x"
 
 
+def test_a_document_of_the_event_is_attached_as_it_is(rb: recording.Runbook) -> None:
+    document = paths.home() / "documents" / "charter.html"
+    document.parent.mkdir(parents=True)
+    document.write_text("first")
+    rb.check("It holds", 1, 1)
+    rb.complete(attachments=[document])
+    assert last("completed").data["attachments"] == [{"title": "charter", "path": "documents/charter.html"}]
+    assert not (paths.home() / "attachments").exists(), "its final version is the one that counts"
+
+
+def test_a_ceremony_records_what_it_came_to(rb: recording.Runbook) -> None:
+    rb.record("standup", day=1, part="am", lanes={"mlops": {"focus": "one pipeline"}})
+    told = last("standup")
+    assert (told.card, told.data["lanes"]) == ("A", {"mlops": {"focus": "one pipeline"}})
+    rb.record("added", about="A-1-1", title="Ask for the quota")
+    assert state("A-1-1") == "To do", "the board is written at once"
+
+
 def test_what_is_created_is_registered_for_tear_down(rb: recording.Runbook) -> None:
     s3 = rb.session.client("s3")
     s3.create_bucket(Bucket=rb.bucket)
