@@ -15,6 +15,7 @@ from figures import MEASURES
 from kit import plan as plans
 from kit.cards import DONE, Board
 from kit.errors import PlanError, did_you_mean
+from kit.journal import Event
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +26,7 @@ __all__ = [
     "Person",
     "Question",
     "Result",
+    "answers",
     "as_data",
     "document",
     "draw",
@@ -364,3 +366,13 @@ def document(
         rows = [[plain(fact.what), plain(fact.value), ""] for fact in charter.before]
         lines += ["## Before and after", *documents.table(["What", "Before the event", "After it"], rows)]
     return lines
+
+
+def answers(events: Iterable[Event]) -> dict[str, str]:
+    """What was answered to decisions, by their text; the last answer counts."""
+    return {
+        str(event.data.get("decision", "")): str(
+            event.data.get("answer") or f"decided by {event.data.get('by') or event.who}"
+        )
+        for event in sorted((e for e in events if e.type == "decided"), key=lambda e: (e.ts, e.id))
+    }
