@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,21 +128,28 @@ def _tag(text: str) -> str:
 
 @dataclass(frozen=True)
 class Made:
-    """Something that a call created (or, with `gone`, deleted) in the account."""
+    """Something that a call created (or, with `gone`, deleted) in the account.
+
+    `keys` is what a later call needs to name it: members of the request and the answer, such as `DomainId`.
+    """
 
     service: str
     operation: str
     name: str
     arn: str
     gone: bool = False
+    keys: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 PASSING = frozenset(
     {
         "CreateLogStream",
         "CreateMultipartUpload",
+        "CreatePolicyVersion",
         "CreatePresignedDomainUrl",
+        "CreateSampleFindings",
         "CreateSession",
+        "DeleteMessage",
         "DeleteRecord",
         "DeleteTags",
     }
@@ -158,6 +165,14 @@ NAMED = {
     "PutRule": "Name",
     "RegisterScalableTarget": "ResourceId",
     "DeregisterScalableTarget": "ResourceId",
+    "PutConfigRule": "ConfigRuleName",
+    "PutConfigurationRecorder": "name",
+    "PutDeliveryChannel": "name",
+    "EnableSecurityHub": "",
+    "DisableSecurityHub": "",
+    "RegisterResource": "ResourceArn",
+    "DeregisterResource": "ResourceArn",
+    "ScheduleKeyDeletion": "KeyId",
 }
 """Other calls whose result stays until it is torn down, and those that tear it down; which member names it."""
 
@@ -180,15 +195,36 @@ def created(
         *(k for k in params if k.endswith(("Name", "Id", "Arn"))),
     ]
     given = params.get(f"{thing}Input")  # AWS Glue puts the name there
-    told = given.get("Name") if isinstance(given, dict) else params.get(NAMED.get(operation, ""))
+    keys = _keys(params, answer)
+    member = NAMED.get(operation, "")
+    told = given.get("Name") if isinstance(given, dict) else params.get(member, keys.get(member))
     name = ", ".join(told) if isinstance(told, list) else told
     name = name or next((str(params[key]) for key in named if isinstance(params.get(key), str)), "")
     nested = {k: v for part in answer.values() if isinstance(part, dict) for k, v in part.items()}
     arns = [
         str(v) for k, v in {**nested, **answer}.items() if k.lower().endswith("arn") and isinstance(v, str)
     ]
-    gone = operation.startswith(("Delete", "Deregister"))
-    return Made(service, operation, name, arns[-1] if arns else "", gone)
+    gone = operation.startswith(("Delete", "Deregister", "Disable", "ScheduleKeyDeletion"))
+    return Made(service, operation, name, arns[-1] if arns else "", gone, {} if gone else keys)
+
+
+KEYS = ("name", "id", "arn", "url", "type", "namespace", "dimension", "bucket", "workgroup")
+"""How the members end that name something."""
+
+
+def _keys(*parts: Mapping[str, Any], inside: str = "", depth: int = 2) -> dict[str, str]:
+    """The members that name something, of a request and its answer; `Arn` inside `Policy` is also `PolicyArn`."""
+    found: dict[str, str] = {}
+    for part in parts:
+        for key, value in part.items():
+            if isinstance(value, dict) and depth and key != "ResponseMetadata":
+                for name, text in _keys(value, inside=key, depth=depth - 1).items():
+                    found.setdefault(name, text)
+            elif isinstance(value, str) and key.lower().endswith(KEYS) and len(value) <= 2048:
+                found.setdefault(key, value)
+                if inside and key.lower() in KEYS:
+                    found.setdefault(inside + key, value)
+    return found
 
 
 _report: Callable[[Made], object] | None = None
