@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -77,7 +78,8 @@ class Move:
 class Card:
     """A card as it stands. What a person or a runbook did to it is in `moves` and `history`, oldest first.
 
-    `at` is a clock time (of ceremonies), `due` an ISO date; `added` is when it was put on the board, None if planned.
+    `at` is a clock time (of ceremonies), `due` an ISO date; `added` is when it was put on the board, None if planned;
+    `team` is "" where it is one card for all. It is `ready` when it `waits` for no other card.
     """
 
     id: str
@@ -102,6 +104,7 @@ class Card:
     reason: str = ""
     unblocker: str = ""
     ready: bool = False
+    waits: tuple[str, ...] = ()
     evidence: str = ""
     skipped: str = ""
     failed: Failure | None = None
@@ -115,9 +118,14 @@ class Card:
     history: tuple[Event, ...] = ()
 
     @property
+    def key(self) -> str:
+        """What names the card on this board: `D2`, or `D2@blue` where each team has one."""
+        return f"{self.id}@{self.team}" if self.team else self.id
+
+    @property
     def label(self) -> str:
-        """`D2 · Process the data`"""
-        return f"{self.id} · {self.title}"
+        """`D2 · Process the data`, `D2@blue · Process the data`"""
+        return f"{self.key} · {self.title}"
 
 
 @dataclass(frozen=True)
@@ -131,12 +139,23 @@ class Board:
     cards: tuple[Card, ...]
     notes: tuple[Note, ...] = ()
     unknown: tuple[str, ...] = ()
+    teams: tuple[str, ...] = ()
 
-    def __getitem__(self, id: str) -> Card:
-        for card in self.cards:
-            if card.id == id:
-                return card
-        raise UsageError(f'The board has no card "{id}".', did_you_mean(id, [c.id for c in self.cards]))
+    def __getitem__(self, key: str) -> Card:
+        """The card `D2@blue`; or `D2`, where there is one of them only. Raises UsageError with the closest."""
+        found = [c for c in self.cards if c.key == key] or [c for c in self.cards if c.id == key]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UsageError(
+                f"There are {len(found)} cards {key}: {', '.join(card.key for card in found)}.",
+                f"Name one, or say which team is yours: export KIT_TEAM={found[0].team}",
+            )
+        raise UsageError(f'The board has no card "{key}".', did_you_mean(key, [c.key for c in self.cards]))
+
+    def of(self, team: str) -> Board:
+        """The board of one team: its cards, and those that all share."""
+        return dataclasses.replace(self, cards=tuple(c for c in self.cards if c.team in ("", team)))
 
     def lane(self, id: str) -> tuple[Card, ...]:
         """The cards of a workstream."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kit.errors import PlanError
 
-__all__ = ["home", "host", "person", "plan_file", "root"]
+__all__ = ["home", "host", "person", "plan_file", "root", "team"]
 
 
 def root() -> Path:
@@ -56,6 +56,11 @@ def person() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user id without a name
         return f"uid-{os.getuid()}"
+
+
+def team() -> str:
+    """The team that this process works for: `KIT_TEAM`; "" where it is not set."""
+    return os.environ.get("KIT_TEAM", "").strip()
 
 
 def host() -> str:

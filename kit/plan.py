@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import graphlib
+import re
 import types
 import typing
 import zoneinfo
@@ -44,13 +45,18 @@ class Event:
 
 @dataclass(frozen=True)
 class Workstream:
-    """A lane of the board, who leads it and who is in it; `wip` is how many cards should be in Doing at most (0: any)."""
+    """A lane of the board, who leads it and who is in it.
+
+    `wip` is how many cards should be in Doing at most (0: any); where the plan has teams, `shared` says that the cards
+    are done once for all of them.
+    """
 
     id: str
     title: str
     lead: str = ""
     people: tuple[str, ...] = ()
     wip: int = 0
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,7 @@ class AwsBlock:
 
 @dataclass(frozen=True)
 class Plan:
-    """The whole event. `file` is where it was read from."""
+    """The whole event. With `teams`, each does the subtasks on cards of its own. `file` is where it was read from."""
 
     event: Event
     workstreams: tuple[Workstream, ...]
@@ -114,6 +120,7 @@ class Plan:
     data: Data
     aws: AwsBlock = AwsBlock()
     ceremonies: tuple[Subtask, ...] = ()
+    teams: tuple[str, ...] = ()
     file: Path = Path("plan.yml")
 
     @property
@@ -136,6 +143,32 @@ class Plan:
                 return workstream
         raise UsageError(
             f'The plan has no workstream "{id}".', did_you_mean(id, [w.id for w in self.workstreams])
+        )
+
+    def teams_of(self, card: Subtask) -> tuple[str, ...]:
+        """The teams that each do this card; ("",) where it is one card for all."""
+        each = (
+            card.workstream != EVENT and card not in self.ceremonies and not self.lane(card.workstream).shared
+        )
+        return self.teams if self.teams and each else ("",)
+
+    def team_of(self, card: Subtask, team: str) -> str:
+        """Whose card it is when somebody of `team` works on it; "" where it is one card for all.
+
+        Raises:
+            UsageError: the plan has no such team, or the card is done by each team and `team` is "".
+        """
+        if team and team not in self.teams:
+            no_teams = "It has none: unset KIT_TEAM, or list the teams in it."
+            raise UsageError(
+                f'The plan has no team "{team}".', did_you_mean(team, self.teams) if self.teams else no_teams
+            )
+        teams = self.teams_of(card)
+        if teams == ("",) or team:
+            return team if team in teams else ""
+        raise UsageError(
+            f"{card.id} is done by each team: {', '.join(teams)}.",
+            f"Say which is yours: export KIT_TEAM={teams[0]}",
         )
 
     def in_order(self) -> tuple[Subtask, ...]:
@@ -256,6 +289,16 @@ def _validate(plan: Plan) -> None:
     """What types cannot say. Raises PlanError at the first thing that does not hold."""
     _unique("subtask id", [s.id for s in plan.cards])
     _unique("workstream id", [w.id for w in plan.workstreams])
+    _unique("team", plan.teams)
+    for team in plan.teams:
+        if not re.fullmatch("[a-z][a-z0-9]{0,11}", team):
+            raise PlanError(
+                f'plan.yml › teams: "{team}" cannot be part of a resource\'s name.',
+                "Use up to 12 small letters and digits, a letter first: [blue, team2].",
+            )
+    for lane in plan.workstreams:
+        if lane.wip < 0:
+            raise PlanError(f"plan.yml › {lane.id} › wip: {lane.wip} is negative.", "0 means no limit.")
     ids = [s.id for s in plan.cards]
     days = len(plan.event.dates)
     if not days:
@@ -282,6 +325,15 @@ def _validate(plan: Plan) -> None:
             )
         if s.minutes <= 0:
             raise PlanError(f"{where} › minutes: {s.minutes} is not positive.", "Give the planned minutes.")
+        if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]*", s.id):
+            raise PlanError(
+                f'{where} › id: "{s.id}" cannot name files and resources.',
+                "Use letters, digits, dots, dashes and underscores.",
+            )
+        if s.at and not re.fullmatch("([01][0-9]|2[0-3]):[0-5][0-9]", s.at):
+            raise PlanError(
+                f'{where} › at: "{s.at}" is no clock time.', 'Write four digits, in quotes: at: "09:30".'
+            )
         for need in s.needs:
             if need not in ids:
                 raise PlanError(f'{where} › needs: there is no card "{need}".', did_you_mean(need, ids))
