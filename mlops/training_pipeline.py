@@ -75,7 +75,7 @@ class Settings:
 
     plan: the data block as the prepare job takes it (`kit.data.arguments`); problem: classification or regression.
     prefix: S3 prefix (s3://bucket/eba/o3) for code and runs. role: of the jobs. group: the model package group.
-    least, gain: defaults of the gate. champion: compare with a model that is given by its URI, not with a baseline trained alongside.
+    least, gain: defaults of the gate. algorithm: the candidate's, boosting or baseline. champion: compare with a model that is given by its URI, not with a baseline trained alongside.
     """
 
     name: str
@@ -89,6 +89,7 @@ class Settings:
     image: str = "1.4-2-py312"
     instance_type: str = "ml.m5.xlarge"
     cache_days: int = 30
+    algorithm: str = "boosting"
     champion: bool = False
     in_time_order: bool = False
     training: Mapping[str, Any] = dataclasses.field(default_factory=lambda: dict(SETTINGS))
@@ -325,7 +326,7 @@ def built(session: PipelineSession, settings: Settings) -> Pipeline:
     ready = {name: _output(features, name) for name in ("train", "validation", "transformer")}
     channels = {**ready, "schema": _output(features, "report")}
     code = parts.code("train")
-    train = parts.training("Train", code, channels, algorithm="boosting", **settings.training)
+    train = parts.training("Train", code, channels, algorithm=settings.algorithm, **settings.training)
     archives = {"candidate": train.properties.ModelArtifacts.S3ModelArtifacts}
     steps: list[Any] = [prepare, features, train]
     if settings.champion:
