@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kit import files
+from kit import files, raw
 from kit import plan as plans
 from kit.board_formats import text, to_csv, to_jira_csv, to_json, to_markdown, to_transitions_csv
 from kit.cards import (
@@ -68,22 +67,31 @@ def fold(
     """
     merge = merged([e for e in events if target in (None, e.target)])
     lanes = (plan.lane(plans.EVENT), *plan.workstreams)
-    drafts = {s.id: _Draft(_planned(s), s.review) for s in plan.cards}
+    drafts = {
+        (s.id, team): _Draft(_planned(s, team), s.review) for s in plan.cards for team in plan.teams_of(s)
+    }
+    planned = {s.id for s in plan.cards}
     for event in merge:  # first, whatever the clocks say: what exists
-        if event.type == "added" and event.card and event.card not in drafts:
-            drafts[event.card] = _Draft(_added(event, [lane.id for lane in lanes]), since=event.ts)
+        if event.type == "added" and event.card and event.card not in planned:
+            card = _added(event, plan.teams, lanes)
+            drafts.setdefault((card.id, card.team), _Draft(card, since=event.ts))
+    lost = set()
     for event in merge:
-        if event.card in drafts:
-            drafts[event.card].tell(event)
-    done = {id for id, draft in drafts.items() if draft.state == DONE}
+        draft = drafts.get((event.card, event.team)) or drafts.get((event.card, ""))
+        if draft:
+            draft.tell(event)
+        elif event.card:
+            lost.add(f"{event.card}@{event.team}" if event.team else event.card)
+    cards = [draft.card() for draft in drafts.values()]
     return Board(
         event=plan.event,
         target=target or "",
         at=now or (merge[-1].ts if merge else None),
         lanes=lanes,
-        cards=tuple(draft.card(done) for draft in drafts.values()),
+        cards=tuple(_waiting(cards)),
         notes=tuple(_note(e) for e in merge if e.type == "noted" and not e.card),
-        unknown=tuple(sorted({e.card for e in merge if e.card} - drafts.keys())),
+        unknown=tuple(sorted(lost)),
+        teams=plan.teams,
     )
 
 
@@ -152,8 +160,8 @@ class _Draft:
         if rule := _RULES.get(event.type):
             rule(self, event)
 
-    def card(self, done: set[str]) -> Card:
-        """The card as it stands after all events."""
+    def card(self) -> Card:
+        """The card as it stands after all events; `ready` and `waits` are still to be told."""
         proven = self.state in (REVIEW, DONE) and self.proven
         run = self.run and dataclasses.replace(self.run, copy=self.copies.get(self.run.run, ""))
         return dataclasses.replace(
@@ -164,7 +172,6 @@ class _Draft:
             since=self.since,
             reason="; ".join(self.reasons),
             unblocker=", ".join(self.unblockers),
-            ready=done.issuperset(self.start.needs),
             evidence=self.evidence,
             skipped=self.skipped,
             failed=self.failed,
@@ -207,38 +214,38 @@ class _Draft:
             self.move(event, DOING)
 
     def checked(self, event: Event) -> None:
-        if check := _check(event.data):
+        if check := raw.check(event.data):
             self.tried[check.name] = check
 
     def completed(self, event: Event) -> None:
-        checks = _checks(event.data.get("checks"))
-        sha256 = _text(event.data.get("sha256"))
+        checks = raw.checks(event.data.get("checks"))
+        sha256 = raw.text(event.data.get("sha256"))
         if not sha256 or not checks or not all(check.ok for check in checks):
             return  # no evidence, so no move
-        run, seconds = _text(event.data.get("run")), _number(event.data.get("seconds")) or 0.0
+        run, seconds = raw.text(event.data.get("run")), raw.number(event.data.get("seconds")) or 0.0
         self.run = Run(run, seconds, sha256, "", event.ts, event.account, event.who)
         self.proven, self.failed, self.skipped = checks, None, ""
-        self.outputs = {k: _value(v) for k, v in _mapping(event.data.get("outputs")).items()}
-        metrics = {k: _number(v) for k, v in _mapping(event.data.get("metrics")).items()}
+        self.outputs = {k: raw.value(v) for k, v in raw.mapping(event.data.get("outputs")).items()}
+        metrics = {k: raw.number(v) for k, v in raw.mapping(event.data.get("metrics")).items()}
         self.metrics = {k: v for k, v in metrics.items() if v is not None}
-        for attachment in _listed(event.data.get("attachments")):
-            self.attach(_mapping(attachment))
+        for attachment in raw.listed(event.data.get("attachments")):
+            self.attach(raw.mapping(attachment))
         self.move(event, REVIEW if self.review else DONE, even_blocked=True)
 
     def executed(self, event: Event) -> None:
-        if run := _text(event.data.get("run")):
-            self.copies[run] = _text(event.data.get("copy"))
+        if run := raw.text(event.data.get("run")):
+            self.copies[run] = raw.text(event.data.get("copy"))
 
     def failure(self, event: Event) -> None:
         run, copy, cell, error, message = (
-            _text(event.data.get(key)) for key in ("run", "copy", "cell", "error", "message")
+            raw.text(event.data.get(key)) for key in ("run", "copy", "cell", "error", "message")
         )
         self.failed = Failure(run, copy, cell, error, message, event.ts)
         self.move(event, DOING)
 
     def blocked(self, event: Event) -> None:
-        reason = _text(event.data.get("reason")).strip() or "no reason was given"
-        unblocker = _text(event.data.get("unblocker")).strip()
+        reason = raw.text(event.data.get("reason")).strip() or "no reason was given"
+        unblocker = raw.text(event.data.get("unblocker")).strip()
         self.reasons += [reason] if reason not in self.reasons else []
         self.unblockers += [unblocker] if unblocker and unblocker not in self.unblockers else []
         self.move(event, BLOCKED)
@@ -248,7 +255,7 @@ class _Draft:
             self.move(event, self.before, even_blocked=True)
 
     def claimed(self, event: Event) -> None:
-        owner = _text(event.data.get("owner")).strip() or event.who
+        owner = raw.text(event.data.get("owner")).strip() or event.who
         if not self.owner:
             self.owner = owner
         elif owner != self.owner and owner not in self.helpers:
@@ -261,23 +268,23 @@ class _Draft:
         self.attach(event.data)
 
     def attach(self, data: Mapping[str, Any]) -> None:
-        if path := _text(data.get("path")):
-            title = _text(data.get("title")) or path
-            self.attachments[path] = Attachment(title, path, _text(data.get("sha256")))
+        if path := raw.text(data.get("path")):
+            title = raw.text(data.get("title")) or path
+            self.attachments[path] = Attachment(title, path, raw.text(data.get("sha256")))
 
     def asked(self, event: Event) -> None:
-        evidence = _text(event.data.get("evidence")).strip()
+        evidence = raw.text(event.data.get("evidence")).strip()
         if evidence and not self.start.notebook and self.reached in (TODO, DOING):
             self.evidence = evidence
             self.move(event, REVIEW)
 
     def accepted(self, event: Event) -> None:
         if self.state == REVIEW:
-            self.evidence = _text(event.data.get("evidence")).strip() or self.evidence
+            self.evidence = raw.text(event.data.get("evidence")).strip() or self.evidence
             self.move(event, DONE)
 
     def passed_over(self, event: Event) -> None:
-        self.skipped = _text(event.data.get("reason")) or "no reason was given"
+        self.skipped = raw.text(event.data.get("reason")) or "no reason was given"
 
 
 _RULES: dict[str, Callable[[_Draft, Event], None]] = {
@@ -297,79 +304,50 @@ _RULES: dict[str, Callable[[_Draft, Event], None]] = {
 }
 
 
-def _planned(s: plans.Subtask) -> Card:
-    return Card(s.id, s.title, s.workstream, s.day, s.minutes, s.needs, s.notebook, source="plan", at=s.at)
+def _planned(s: plans.Subtask, team: str) -> Card:
+    card = Card(s.id, s.title, s.workstream, s.day, s.minutes, s.needs, s.notebook, source="plan")
+    return dataclasses.replace(card, at=s.at, team=team)
 
 
-def _added(event: Event, lanes: list[str]) -> Card:
+def _waiting(cards: Sequence[Card]) -> Iterator[Card]:
+    """The cards, each with the keys of those that it waits for; a need that is no card is waited for."""
+    named: dict[str, list[Card]] = {}
+    for card in cards:
+        named.setdefault(card.id, []).append(card)
+        if card.team:
+            named[card.key] = [card]
+
+    for card in cards:
+        waits: list[str] = []
+        for need in card.needs:
+            meant = named.get(f"{need}@{card.team}") or named.get(need, [])
+            waits += [other.key for other in meant if other.state != DONE] if meant else [need]
+        yield dataclasses.replace(card, waits=tuple(waits), ready=not waits)
+
+
+def _added(event: Event, teams: Sequence[str], lanes: Sequence[plans.Workstream]) -> Card:
     """The card that an event adds; what makes no sense in it gets the plainest value."""
-    data, workstream = event.data, _text(event.data.get("workstream"))
+    data = event.data
+    wanted = raw.text(data.get("workstream"))
+    lane = next((lane for lane in lanes if lane.id == wanted), lanes[0])
+    own = event.team in teams and lane.id != plans.EVENT and not lane.shared
     return Card(
         id=event.card,
-        title=_text(data.get("title")) or event.card,
-        workstream=workstream if workstream in lanes else plans.EVENT,
-        day=max(1, int(_number(data.get("day")) or 1)),
-        minutes=max(0, int(_number(data.get("minutes")) or 0)),
-        needs=tuple(_text(need) for need in _listed(data.get("needs")) if _text(need)),
-        criteria=tuple(_text(line) for line in _listed(data.get("criteria")) if _text(line)),
-        size=_text(data.get("size")),
-        role=_text(data.get("role")),
-        source=_text(data.get("source")),
-        owner=_text(data.get("owner")).strip(),
-        due=_date(data.get("due")),
+        title=raw.text(data.get("title")) or event.card,
+        workstream=lane.id,
+        day=max(1, int(raw.number(data.get("day")) or 1)),
+        minutes=max(0, int(raw.number(data.get("minutes")) or 0)),
+        needs=tuple(raw.text(need) for need in raw.listed(data.get("needs")) if raw.text(need)),
+        criteria=tuple(raw.text(line) for line in raw.listed(data.get("criteria")) if raw.text(line)),
+        size=raw.text(data.get("size")),
+        role=raw.text(data.get("role")),
+        source=raw.text(data.get("source")),
+        owner=raw.text(data.get("owner")).strip(),
+        due=raw.date(data.get("due")),
         added=event.ts,
+        team=event.team if own else "",
     )
 
 
-# Data is JSON from anybody's hand: each reader below gives the plainest value where it makes no sense.
-
-
-def _text(raw: Any) -> str:
-    return raw if isinstance(raw, str) else str(raw) if isinstance(raw, (int, float)) else ""
-
-
-def _number(raw: Any) -> float | None:
-    if isinstance(raw, bool) or not isinstance(raw, (int, float)):
-        return None
-    return raw if abs(raw) < 1e300 and math.isfinite(raw) else None
-
-
-def _date(raw: Any) -> str:
-    """An ISO date as it is; anything else is none."""
-    try:
-        return dt.date.fromisoformat(_text(raw).strip()).isoformat()
-    except ValueError:
-        return ""
-
-
-def _mapping(raw: Any) -> dict[str, Any]:
-    return {str(k): v for k, v in raw.items()} if isinstance(raw, Mapping) else {}
-
-
-def _listed(raw: Any) -> list[Any]:
-    return list(raw) if isinstance(raw, (list, tuple)) else []
-
-
-def _value(raw: Any) -> Any:
-    """JSON as it is, but nan and inf as text, which JSON cannot hold."""
-    if isinstance(raw, Mapping):
-        return {str(k): _value(v) for k, v in raw.items()}
-    if isinstance(raw, (list, tuple)):
-        return [_value(v) for v in raw]
-    return str(raw) if isinstance(raw, float) and not math.isfinite(raw) else raw
-
-
 def _note(event: Event) -> Note:
-    return Note(event.ts, event.who, _text(event.data.get("text")))
-
-
-def _check(raw: Any) -> Check | None:
-    data = _mapping(raw)
-    name = _text(data.get("check"))
-    got, expected = _text(data.get("got")), _text(data.get("expected"))
-    return Check(name, data.get("ok") is True, got, expected, _number(data.get("value"))) if name else None
-
-
-def _checks(raw: Any) -> tuple[Check, ...]:
-    found = [_check(item) for item in _listed(raw)]
-    return tuple(check for check in found if check) if all(found) else ()
+    return Note(event.ts, event.who, raw.text(event.data.get("text")))

@@ -262,9 +262,7 @@ def _facts(board: Board, card: Card, owner: bool = True) -> list[str]:
     if card.skipped:
         facts.append(f"skipped: {card.skipped}")
     if card.state == TODO:
-        done = {other.id for other in board.cards if other.state == DONE}
-        waits = [need for need in card.needs if need not in done]
-        facts.append(f"waits for {', '.join(waits)}" if waits else "ready")
+        facts.append(f"waits for {', '.join(card.waits)}" if card.waits else "ready")
     if card.state in (REVIEW, DONE) and card.run:
         facts.append(f"{counted(len(card.checks), 'check holds', 'checks hold')}, {card.run.seconds:.1f} s")
     elif card.evidence:
