@@ -70,6 +70,12 @@ def parameters(
     }
 
 
+def encryption_key(s3: Any, bucket: str) -> str:
+    """The ARN of the KMS key that a bucket encrypts with by default; "" where that is S3's own. `s3` is a client of boto3."""
+    (rule,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    return str(rule["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID", ""))
+
+
 def apply(
     cloudformation: Any,
     stack: str,
@@ -159,11 +165,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--bucket", required=True, help="the bucket of the event")
     parser.add_argument("--data", required=True, help="S3 URI of the raw rows that the schedule takes")
     parser.add_argument("--group", default="eba-models", help="the model package group")
-    parser.add_argument("--least", type=float, default=0.7, help="AUC, or R², that a model has to reach")
+    parser.add_argument("--algorithm", default="boosting", help="the candidate's: boosting or baseline")
+    parser.add_argument("--least", type=float, default=0.6, help="AUC, or R², that a model has to reach")
     parser.add_argument("--gain", type=float, default=0.0, help="what it has to be better by")
     parser.add_argument("--instance-type", default="ml.m5.xlarge", help="of the jobs")
     parser.add_argument("--plan", type=Path, help="by default the plan of this repository")
-    parser.add_argument("--key", default="", help="ARN of the bucket's KMS key")
     parser.add_argument("--boundary", default="", help="ARN of the boundary of new roles")
     parser.add_argument("--tag", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"))
     given = parser.parse_args(argv)
@@ -186,6 +192,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         group=given.group,
         least=given.least,
         gain=given.gain,
+        algorithm=given.algorithm,
         instance_type=given.instance_type,
         in_time_order=plan.data.in_time_order,
         tags=tags,
@@ -193,14 +200,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     boto = boto3.Session()
     session = PipelineSession(boto_session=boto, default_bucket=given.bucket, default_bucket_prefix="eba/sdk")
     definition = training_pipeline.built(session, settings).definition()
-    bucket, key = put(boto.client("s3"), definition, settings.prefix)
-    wanted = parameters(settings, (bucket, key), given.data, key=given.key, boundary=given.boundary)
+    s3 = boto.client("s3")
+    bucket, place = put(s3, definition, settings.prefix)
+    key = encryption_key(s3, bucket)
+    wanted = parameters(settings, (bucket, place), given.data, key=key, boundary=given.boundary)
     try:
         release = apply(boto.client("cloudformation"), given.stack, wanted, tags)
     except ReleaseError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{given.stack} {release.did} in {release.seconds:.0f} s: s3://{bucket}/{key}")
+    print(f"{given.stack} {release.did} in {release.seconds:.0f} s: s3://{bucket}/{place}")
     return 0
 
 

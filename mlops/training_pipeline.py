@@ -76,6 +76,7 @@ class Settings:
     plan: the data block as the prepare job takes it (`kit.data.arguments`); problem: classification or regression.
     prefix: S3 prefix (s3://bucket/eba/o3) for code and runs. role: of the jobs. group: the model package group.
     least, gain: defaults of the gate. algorithm: the candidate's, boosting or baseline. champion: compare with a model that is given by its URI, not with a baseline trained alongside.
+    preparing: more arguments of the prepare job.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Settings:
     algorithm: str = "boosting"
     champion: bool = False
     in_time_order: bool = False
+    preparing: Sequence[str] = ()
     training: Mapping[str, Any] = dataclasses.field(default_factory=lambda: dict(SETTINGS))
     tags: Sequence[Mapping[str, str]] = ()
 
@@ -313,7 +315,10 @@ def built(session: PipelineSession, settings: Settings) -> Pipeline:
         "prepare",
         {"input/raw": Join(on="", values=[parts.data, "/"])},
         (*SPLITS, "report"),
-        ["--input", f"{OPT}/input/raw", "--plan", *settings.plan, "--seed", parts.seed.to_string()],
+        [
+            *("--input", f"{OPT}/input/raw", "--plan", *settings.plan),
+            *("--seed", parts.seed.to_string(), *settings.preparing),
+        ],
     )
     clean = {name: _output(prepare, name) for name in (*SPLITS, "report")}
     features = parts.processing(

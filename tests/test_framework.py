@@ -252,6 +252,17 @@ def test_the_pipelines_role_may_do_its_steps_and_no_more(
     assert not may("s3:PutObject", "arn:aws:s3:::eba-test/eba/o3/runs/a")
 
 
+def test_the_key_of_a_bucket_is_the_one_it_encrypts_with(boto: Any) -> None:
+    s3, kms = boto.client("s3"), boto.client("kms")
+    assert release.encryption_key(s3, BUCKET) == ""
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    use = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+    rules = {"Rules": [{"ApplyServerSideEncryptionByDefault": use}]}
+    s3.put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration=rules)
+    assert release.encryption_key(s3, BUCKET) == key
+    s3.delete_bucket_encryption(Bucket=BUCKET)
+
+
 def test_a_release_that_is_refused_says_why_and_can_be_repeated(
     boto: Any, settings: Any, definition: str
 ) -> None:
