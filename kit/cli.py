@@ -192,6 +192,29 @@ def report_command(day: int | None, target: str) -> None:
         click.echo(f"Report: {report.day(wall.plan, events, number, home=wall.home)}")
 
 
+@cli.command("page")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="0.0.0.0 shows the board to the network."
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes a free one."
+)
+@target_option
+def page_command(host: str, port: int, target: str) -> None:
+    """Show the board on the wall: a read-only web page that follows it, until Ctrl-C.
+
+    Behind JupyterLab with jupyter-server-proxy it is at .../proxy/8765/ (in SageMaker Studio: .../jupyterlab/default/proxy/8765/).
+    """
+    from kit import page
+
+    wall = cli_board.Wall(target)
+    with page.bound(host, port) as listening:
+        where = f"[{host}]" if ":" in host else host
+        click.echo(f"The board is at http://{where}:{listening.getsockname()[1]}/ (Ctrl-C ends)")
+        page.serve(page.Reader(wall.plan, wall.journal, target=target), listening)
+    click.echo("Stopped.")
+
+
 @cli.command("plan")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 def plan_command(file: Path | None) -> None:
