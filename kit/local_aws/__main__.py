@@ -64,6 +64,7 @@ def main(folder: Path, port: int, lock: int, ready: int) -> None:
     known = app.keep(state)
     if not known:
         make_user(account, "builder", client.KEY)
+        app.backend("iam").create_account_alias(client.ALIAS)
         app.keeper.tick()
     app.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_handler(), fd=listener.fileno())

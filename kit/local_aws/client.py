@@ -27,6 +27,7 @@ AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".aws.dev", ".
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 OWN_HOSTS = (*AWS_DOMAINS, *(f".{name}" for name in LOOPBACK))  # what a request for the local AWS may name
 KEY = "AKIALOCALAWSBUILDER0"  # who works at the event, as far as the local AWS is concerned
+ALIAS = "rehearsal"  # what the account is called; on AWS an account's alias is its own
 SHORT = 0.2  # seconds; shorter sleeps are slept
 PREPARED = (
     "botocore.session",

@@ -64,10 +64,10 @@ def create_domain(ctx: Context, params: Mapping[str, Any]) -> Record:
 
 @action("sagemaker", "DeleteDomain")
 def delete_domain(ctx: Context, params: Mapping[str, Any]) -> Record:
-    """A domain goes only when it has no profiles and no spaces."""
+    """A domain goes only when it has no applications, no profiles and no spaces."""
     store, domain = ctx.app.store, params["DomainId"]
     store.get(ctx, "Domain", domain)
-    for kind in ("UserProfile", "Space"):
+    for kind in ("App", "UserProfile", "Space"):
         if any(row["DomainId"] == domain for row in store.rows(ctx, kind)):
             raise AwsError(
                 "ResourceInUse", f"Unable to delete Domain {domain} because {kind}(s) are associated with it."

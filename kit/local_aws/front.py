@@ -71,6 +71,7 @@ MODULES = (
     "feature_records",
     "athena",
     "streams",
+    "tagging",
     "control",
 )
 # Services that the local AWS answers alone: what has no handler here is not asked of moto, which would invent an answer.

@@ -197,6 +197,14 @@ _ALL = (
         missing="Space {name} does not exist.",
         stored=True,
     ),
+    Kind(
+        "App",
+        key=("DomainId", "UserProfileName", "SpaceName", "AppType", "AppName"),
+        parents={"DomainId": "Domain"},
+        defaults={"Status": "InService"},
+        missing="App {name} does not exist.",
+        stored=True,
+    ),
     Kind("AppImageConfig", missing="AppImageConfig {name} does not exist.", stored=True),
     Kind("StudioLifecycleConfig", missing="StudioLifecycleConfig {name} does not exist.", stored=True),
     Kind(

@@ -199,6 +199,11 @@ class Store:
         with self.lock:
             return [{"Key": k, "Value": v} for k, v in self._tags.get(arn, {}).items()]
 
+    def tagged(self) -> dict[str, dict[str, str]]:
+        """The tags of everything that has some, by ARN."""
+        with self.lock:
+            return {arn: dict(tags) for arn, tags in self._tags.items()}
+
     def known(self, arn: str) -> bool:
         """Whether a resource with this ARN exists."""
         with self.lock:
