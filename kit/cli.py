@@ -89,9 +89,11 @@ def run_command(
     # Names and parameters first, as if everything were done: nothing starts before they hold.
     cards = run.selection(the_plan, {c.id for c in the_plan.cards}, **filters)
     arguments = run.parameters(the_plan, cards, {name.strip(): value for name, value in given}, target)
+    for card in cards:
+        the_plan.team_of(card, paths.team())
     account = aws.connect(the_plan, target, paths.home(target)).account
     wall = cli_board.Wall(target)
-    done = _done(wall.board(), account)
+    done = _done(wall.board().of(paths.team()), account)
     run.selection(the_plan, done, **filters)
     outcomes = []
     with _Progress(len(cards)) as progress:

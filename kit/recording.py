@@ -30,12 +30,13 @@ class Runbook:
         """Open the runbook of card `id` and journal that it started.
 
         Raises:
-            UsageError: the plan has no such card, or there is no such target.
+            UsageError: the plan has no such card, there is no such target, or KIT_TEAM is not one of the teams.
             RunbookError: the notebook's frame is broken.
             AwsRefused, LocalAwsError: as `aws.connect`.
         """
         self.plan = plan.load()
         self.card = self.plan[id]
+        self.team = self.plan.team_of(self.card, paths.team())  # "" where it is one card for all
         self.frame = frame.read(paths.root() / self.card.notebook)
         self.home = paths.home(target)
         aws.watch(self._register)  # before connecting: a session has only the handlers that it was born with
@@ -82,7 +83,8 @@ class Runbook:
     @property
     def tags(self) -> list[dict[str, str]]:
         """The tags for a Create call, as `[{"Key": ..., "Value": ...}]`."""
-        return [*(dict(tag) for tag in self.aws.tags), {"Key": "eba:card", "Value": self.card.id}]
+        mine = {"eba:card": self.card.id} | ({"eba:team": self.team} if self.team else {})
+        return [*(dict(tag) for tag in self.aws.tags), *({"Key": k, "Value": v} for k, v in mine.items())]
 
     @property
     def poll(self) -> int:
@@ -101,11 +103,20 @@ class Runbook:
 
     def uri(self, *parts: str) -> str:
         """`rb.uri("train")` -> `s3://<bucket>/eba/d2/train`: where this runbook's things lie in S3."""
-        return "/".join([f"s3://{self.bucket}/eba", self.card.id.lower(), *parts])
+        return f"s3://{self.bucket}/{self.key(*parts)}"
+
+    def key(self, *parts: str) -> str:
+        """`rb.key("train")` -> `eba/d2/train`, with teams `eba/d2/blue/train`: the same place within the bucket."""
+        return "/".join(["eba", self.card.id.lower(), *([self.team] if self.team else []), *parts])
 
     def name(self, stem: str) -> str:
         """`rb.name("train")` -> `eba-d2-train-0c3f9a`: a resource name that no other run uses."""
-        return f"{_slug(f'eba-{self.card.id}-{stem}')[:50]}-{secrets.token_hex(3)}"
+        end = f"{self.team}-{secrets.token_hex(3)}" if self.team else secrets.token_hex(3)
+        return f"{_slug(f'eba-{self.card.id}-{stem}')[: 56 - len(end)]}-{end}"
+
+    def own(self, name: str) -> str:
+        """`rb.own("eba-models")` -> `eba-models`, with teams `eba-models-blue`: a fixed name, one for each team."""
+        return f"{name}{'_' if '_' in name else '-'}{self.team}" if self.team else name
 
     # What it takes, checks and records
 
@@ -115,7 +126,8 @@ class Runbook:
         Raises:
             MissingInput: it is not there yet; the message names the runbook that makes it.
         """
-        return handed_over(self.plan, self._journal.snapshot(), name, self.aws.target, self.aws.account)
+        team = self.team or paths.team()
+        return handed_over(self.plan, self._journal.snapshot(), name, self.aws.target, self.aws.account, team)
 
     def check(self, name: str, got: Any, expected: Any, digits: int = 2) -> None:
         """Hold `got` against `expected`, print one line, journal it.
@@ -272,7 +284,7 @@ class Runbook:
         self._refresh()
 
     def _record(self, type: str, *, about: str = "", **data: Any) -> None:
-        facts = {"target": self.aws.target, "account": self.aws.account}
+        facts = {"target": self.aws.target, "account": self.aws.account, "team": self.team}
         self._journal.append(type, about or self.card.id, **facts, **data)
 
     def _refresh(self) -> None:
@@ -292,7 +304,7 @@ class Runbook:
         """A copy of the file in the event's folder, as the journal names it; a document there is attached as it is."""
         if (document := path.resolve()).is_relative_to(self.home / "documents"):
             return {"title": path.stem.replace("_", " "), "path": document.relative_to(self.home).as_posix()}
-        folder = self.home / "attachments" / self.card.id
+        folder = self.home / "attachments" / self.team / self.card.id
         folder.mkdir(parents=True, exist_ok=True)
         copy = folder / path.name
         copy.write_bytes(path.read_bytes())
@@ -300,9 +312,11 @@ class Runbook:
 
 
 def handed_over(
-    plan: plan.Plan, events: Iterable[journal.Event], name: str, target: str, account: str
+    plan: plan.Plan, events: Iterable[journal.Event], name: str, target: str, account: str, team: str = ""
 ) -> Any:
     """The latest value of `name` ("D1.raw") that its runbook recorded in this account. Pure.
+
+    Where each team does the card it is this team's; for no team ("") the latest of any.
 
     Raises:
         MissingInput: none; the message names the runbook that makes it and how to run it.
@@ -310,12 +324,14 @@ def handed_over(
     """
     id, _, output = name.partition(".")
     card = plan[id]
+    mine = team if team in plan.teams_of(card) else ""
     done = [e for e in events if e.type == "completed" and e.card == id and e.target == target]
+    done = [e for e in done if mine in ("", e.team)]
     here = [e for e in done if e.account == account]
     if not here:
         elsewhere = " It was done, but in another account." if done else ""
         raise MissingInput(
-            f"{name} is not there: {card.label} is not done yet.{elsewhere}",
+            f"{name} is not there: {card.label} is not done yet{f' by {mine}' if mine else ''}.{elsewhere}",
             f"Run {card.notebook} first: kit run --only {id}",
         )
     outputs = max(here, key=lambda e: (e.ts, e.id)).data.get("outputs", {})

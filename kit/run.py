@@ -155,7 +155,8 @@ def run(
             if broken := sorted(lost.intersection(card.needs)):
                 lost.add(card.id)
                 reason = f"needs {', '.join(broken)}"
-                book.append("skipped", card.id, **facts, run=id, reason=reason)
+                team = plan.team_of(card, paths.team())
+                book.append("skipped", card.id, **facts, team=team, run=id, reason=reason)
                 yield Outcome(card, "skipped", reason=reason)
                 continue
             on_start(card)
@@ -167,7 +168,7 @@ def run(
             if outcome.state == "done" and not _recorded(news, card.id, id):
                 why = "It ran to its end, but recorded nothing: end it with rb.complete()."
                 outcome = replace(outcome, state="failed", failure=Failure("", "NotRecorded", why))
-            _journal(book, outcome, id, facts)
+            _journal(book, outcome, id, facts | {"team": plan.team_of(card, paths.team())})
             board.refresh(plan, book, home / "board", target=target)
             if outcome.failure:
                 lost.add(card.id)

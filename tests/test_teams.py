@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fixtures import story
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_event import SmallEvent
 
-from kit import board, journal
+import kit
+from kit import board, journal, paths, recording
+from kit import plan as plans
 from kit.cards import BLOCKED, DOING, DONE, TODO, Board, Card
-from kit.errors import UsageError
+from kit.errors import MissingInput, UsageError
 from kit.plan import Plan
 
 ALONE = story.plan()
@@ -147,3 +154,125 @@ def test_two_teams_are_two_events_side_by_side(seed: int, chance: Any) -> None:
     for team, events in alone.items():
         mine = {c.id: c.state for c in board.fold(ALONE, events).cards if c.workstream == "mlops"}
         assert {c.id: c.state for c in wall.cards if c.team == team and c.workstream == "mlops"} == mine
+
+
+# Runbooks of teams
+
+
+@pytest.fixture
+def two_teams(small_event: SmallEvent) -> SmallEvent:
+    """F is shared; A keeps something in S3 and hands it over to B."""
+    small_event.raw["teams"] = ["blue", "green"]
+    small_event.raw["workstreams"][1]["shared"] = True
+    make = 's3 = rb.session.client("s3")\ns3.create_bucket(Bucket=rb.bucket)'
+    keep = (
+        'import time\n\ns3 = rb.session.client("s3")\n'
+        's3.put_object(Bucket=rb.bucket, Key=rb.key("x"), Body=rb.team.encode())\n'
+        'time.sleep(1)\nkept = s3.get_object(Bucket=rb.bucket, Key=rb.key("x"))["Body"].read().decode()'
+    )
+    handed = (
+        'rb.complete({"kept": kept, "uri": rb.uri("x"), "name": rb.name("job"), "own": rb.own("eba-models")})'
+    )
+    small_event.add("F", make, workstream="foundations")
+    small_event.add("A", keep, needs=("F",), complete=handed)
+    take = 'found = {name: rb.take(f"A.{name}") for name in ("kept", "uri", "name", "own")}'
+    small_event.add("B", take, needs=("A",), complete="rb.complete(found)")
+    return small_event
+
+
+def kit_for(team: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "kit", *arguments],
+        env={**os.environ, "KIT_TEAM": team},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ended(*commands: subprocess.Popen[str]) -> list[str]:
+    """What each of the commands said; all went well."""
+    told = [command.communicate(timeout=120) for command in commands]
+    assert [command.returncode for command in commands] == [0] * len(commands), told
+    return [out for out, _ in told]
+
+
+def test_two_teams_run_the_same_runbooks_at_the_same_time(two_teams: SmallEvent) -> None:
+    ended(kit_for("blue", "run", "F"))
+    [*both] = ended(kit_for("blue", "run", "A", "B"), kit_for("green", "run", "A", "B"))
+    assert all("A · Card A" in out for out in both)
+    wall = board.fold(plans.load(), journal.here().snapshot())
+    assert {c.key: c.state for c in wall.cards} == dict.fromkeys(
+        ("F", "A@blue", "A@green", "B@blue", "B@green"), DONE
+    )
+    for team in ("blue", "green"):
+        outputs = wall[f"B@{team}"].outputs
+        assert (outputs["kept"], outputs["own"]) == (team, f"eba-models-{team}")
+        assert outputs["uri"].endswith(f"/eba/a/{team}/x")
+        assert outputs["name"].startswith(f"eba-a-job-{team}-")
+        proof = wall[f"A@{team}"].run
+        assert proof is not None
+        assert (paths.home() / proof.copy).is_file()
+
+
+def test_a_teams_run_goes_on_from_what_is_shared_and_skips_what_is_its_own(two_teams: SmallEvent) -> None:
+    ended(kit_for("blue", "run"))
+    [out] = ended(kit_for("green", "run"))
+    assert [line.split("  ")[-1] for line in out.splitlines() if "F · Card F" in line] == ["done before"]
+    assert "done before" not in next(line for line in out.splitlines() if "A · Card A" in line)
+
+
+@pytest.mark.parametrize(
+    ("team", "message", "hint"),
+    [("", "A is done by each team: blue, green.", "KIT_TEAM=blue"), ("blu", 'no team "blu"', '"blue"')],
+)
+def test_whose_card_it_is_must_be_said(
+    two_teams: SmallEvent, monkeypatch: pytest.MonkeyPatch, team: str, message: str, hint: str
+) -> None:
+    monkeypatch.setenv("KIT_TEAM", team)
+    with pytest.raises(UsageError, match=message) as refused:
+        kit.runbook("A")
+    assert hint in refused.value.hint
+    ran = kit_for(team, "run", "A")
+    _, error = ran.communicate(timeout=60)
+    assert (ran.returncode, len(error.splitlines())) == (2, 2)
+    assert journal.here().snapshot() == []
+
+
+def test_a_team_that_the_plan_does_not_have_is_refused(
+    small_event: SmallEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_event.add("A")
+    monkeypatch.setenv("KIT_TEAM", "blue")
+    with pytest.raises(UsageError, match='no team "blue"') as refused:
+        kit.runbook("A")
+    assert "unset KIT_TEAM" in refused.value.hint
+
+
+def test_attachments_and_tags_of_teams_do_not_meet(
+    two_teams: SmallEvent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for team in ("blue", "green"):
+        monkeypatch.setenv("KIT_TEAM", team)
+        rb = kit.runbook("A")
+        (tmp_path / "plot.txt").write_text(team)
+        rb.check("It holds", 1, 1)
+        rb.complete(attachments=[tmp_path / "plot.txt"])
+        assert {"Key": "eba:team", "Value": team} in rb.tags
+        assert len(rb.name("x" * 90)) <= 63
+    wall = board.fold(plans.load(), journal.here().snapshot())
+    for team in ("blue", "green"):
+        [attached] = wall[f"A@{team}"].attachments
+        assert (paths.home() / attached.path).read_text() == team
+
+
+def test_what_is_handed_over_is_the_teams_own(two_teams: SmallEvent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KIT_TEAM", "blue")
+    rb = kit.runbook("A")
+    rb.check("It holds", 1, 1)
+    rb.complete({"kept": 1})
+    plan, events = plans.load(), journal.here().snapshot()
+    assert recording.handed_over(plan, events, "A.kept", "local", rb.account, "blue") == 1
+    assert recording.handed_over(plan, events, "A.kept", "local", rb.account) == 1  # to a shared card
+    with pytest.raises(MissingInput, match="not done yet by green"):
+        recording.handed_over(plan, events, "A.kept", "local", rb.account, "green")
