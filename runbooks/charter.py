@@ -15,7 +15,6 @@ from figures import MEASURES
 from kit import plan as plans
 from kit.cards import DONE, Board
 from kit.errors import PlanError, did_you_mean
-from kit.journal import Event
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +25,6 @@ __all__ = [
     "Person",
     "Question",
     "Result",
-    "answers",
     "as_data",
     "document",
     "draw",
@@ -267,7 +265,8 @@ def _lacks(question: Question, roles: set[str], days: int) -> str:
 
 def open_ends(charter: Charter, data: plans.Data) -> list[str]:
     """What a sponsor should know is open: roles without a person, and a charter that was written for another table."""
-    found = [f"nobody is named as {person.role}" for person in charter.people if not person.name]
+    nobody = [person.role for person in charter.people if not person.name]
+    found = [f"nobody is named yet as {', '.join(nobody)}"] if nobody else []
     if charter.target != data.target:
         found.append(f"the charter is about `{charter.target}`, the plan predicts `{data.target}`")
     return found
@@ -366,13 +365,3 @@ def document(
         rows = [[plain(fact.what), plain(fact.value), ""] for fact in charter.before]
         lines += ["## Before and after", *documents.table(["What", "Before the event", "After it"], rows)]
     return lines
-
-
-def answers(events: Iterable[Event]) -> dict[str, str]:
-    """What was answered to decisions, by their text; the last answer counts."""
-    return {
-        str(event.data.get("decision", "")): str(
-            event.data.get("answer") or f"decided by {event.data.get('by') or event.who}"
-        )
-        for event in sorted((e for e in events if e.type == "decided"), key=lambda e: (e.ts, e.id))
-    }

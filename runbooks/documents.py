@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,8 +40,9 @@ h2 { font-size: 1.3rem; margin: 2rem 0 .4rem; border-top: 1px solid var(--line);
 h3 { font-size: 1.05rem; margin: 1.2rem 0 .3rem; }
 p, ul, ol { margin: .4rem 0; }
 table { width: 100%; margin: .6rem 0 1rem; font-size: .94rem; }
-th, td { border: 1px solid var(--line); padding: .3rem .6rem; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
-th { background: var(--fill); }
+th, td { border: 1px solid var(--line); padding: .3rem .6rem; text-align: left; vertical-align: top; overflow-wrap: break-word; }
+th { background: var(--fill); white-space: nowrap; }
+main { overflow-x: auto; }
 img { max-width: 100%; background: #ffffff; }
 h2, h3, tr, img { break-inside: avoid; }
 h2, h3 { break-after: avoid; }
@@ -75,14 +76,21 @@ def bullets(items: Iterable[str], none: str = "") -> list[str]:
 
 def label(card: Card) -> str:
     """`**D2** Process the data`, inert."""
-    return f"**{plain(card.id)}** {plain(card.title, 80)}"
+    return f"**{plain(card.key)}** {plain(card.title, 80)}"
 
 
-def executed(card: Card) -> str:
-    """A card with a link from a document to its executed runbook, where one was kept."""
-    if card.run and card.run.copy and card.id.isalnum():
-        return f"[{label(card)}](../reports/notebooks/{quote(card.id)}.html)"
-    return label(card)
+def executed(home: Path, cards: Iterable[Card]) -> Callable[[Card], str]:
+    """How a document shows cards: with a link to the executed runbook, which is put beside the reports as HTML."""
+    proven = {card.key: card for card in cards if card.run and card.run.copy}
+    copies = {key: card.run.copy for key, card in proven.items() if card.run}
+    titles = {key: f"{card.label}, executed" for key, card in proven.items()}
+    made = evidence.pages(home, copies, titles) if copies else {}
+    pages = {key: page.href for key, page in made.items() if page.href}
+
+    def link(card: Card) -> str:
+        return f"[{label(card)}](../reports/{pages[card.key]})" if card.key in pages else label(card)
+
+    return link
 
 
 def notebook(card: Card) -> str:
@@ -103,20 +111,8 @@ def picture(folder: Path, name: str, fig: Figure, alt: str) -> str:
     return f"![{plain(alt)}]({quote(name)}.png)"
 
 
-def keep(
-    home: Path, name: str, lines: Iterable[str], pages: Mapping[str, Card] | None = None
-) -> tuple[Path, Path]:
-    """Write a document as `<name>.md` and `<name>.html` into the folder `home/documents`; both paths.
-
-    Args:
-        home: the event's folder.
-        name: the document's name, without an ending.
-        lines: its Markdown; the first line is its title.
-        pages: cards that it links to by `executed`: their executed runbooks are put there as HTML.
-    """
-    if pages:
-        copies = {id: card.run.copy for id, card in pages.items() if card.run and card.run.copy}
-        evidence.pages(home, copies, {id: f"{pages[id].label}, executed" for id in copies})
+def keep(home: Path, name: str, lines: Iterable[str]) -> tuple[Path, Path]:
+    """Write a document as `<name>.md` and `<name>.html` into `home/documents`; both paths. The first line is its title."""
     return written(home / "documents", name, lines)
 
 
