@@ -102,7 +102,7 @@ def of(plan: plans.Plan, board: Board, now: dt.datetime) -> Picture:
     local = now.astimezone(board.event.zone)
     today = hours.day_of(board.event, now)
     day = today or min((c.day for c in board.cards if c.state != DONE), default=len(board.event.dates))
-    old = {_key(card) for card in flow.ageing(board)}
+    old = {card.key for card in flow.ageing(board)}
     lanes = tuple(_lane(board, lane, day, old) for lane in board.lanes if board.lane(lane.id))
     return Picture(
         event=board.event.name,
@@ -120,11 +120,7 @@ def of(plan: plans.Plan, board: Board, now: dt.datetime) -> Picture:
     )
 
 
-def _key(card: Card) -> tuple[str, str]:
-    return card.id, card.team
-
-
-def _lane(board: Board, lane: plans.Workstream, day: int, old: set[tuple[str, str]]) -> Lane:
+def _lane(board: Board, lane: plans.Workstream, day: int, old: set[str]) -> Lane:
     cards = board.lane(lane.id)
     over = [o for o in flow.over_limit(board) if o.lane.id == lane.id]
     return Lane(
@@ -138,14 +134,12 @@ def _lane(board: Board, lane: plans.Workstream, day: int, old: set[tuple[str, st
     )
 
 
-def _tiles(
-    board: Board, cards: Sequence[Card], state: str, day: int, old: set[tuple[str, str]]
-) -> tuple[Tile, ...]:
+def _tiles(board: Board, cards: Sequence[Card], state: str, day: int, old: set[str]) -> tuple[Tile, ...]:
     """The tiles of a column: a blocked card has its own, others share one with the same subtask of other teams."""
-    grouped: dict[object, list[Card]] = {}
+    grouped: dict[str, list[Card]] = {}
     for card in cards:
         if card.state == state:
-            grouped.setdefault(_key(card) if state == BLOCKED else card.id, []).append(card)
+            grouped.setdefault(card.key if state == BLOCKED else card.id, []).append(card)
     tiles = [_tile(board, group, day, old) for group in grouped.values()]
     if state in (DOING, BLOCKED, REVIEW):
         longest = {
@@ -156,7 +150,7 @@ def _tiles(
     return tuple(tiles)
 
 
-def _tile(board: Board, cards: Sequence[Card], day: int, old: set[tuple[str, str]]) -> Tile:
+def _tile(board: Board, cards: Sequence[Card], day: int, old: set[str]) -> Tile:
     first = cards[0]
     return Tile(
         id=first.id,
@@ -165,7 +159,7 @@ def _tile(board: Board, cards: Sequence[Card], day: int, old: set[tuple[str, str
         day=first.day,
         late=first.day < day and first.state != DONE,
         fresh=any(c.since and board.at and board.at - c.since < FRESH and c.moves for c in cards),
-        old=any(_key(c) in old for c in cards),
+        old=any(c.key in old for c in cards),
         failed=any(c.failed for c in cards) and first.state != DONE,
         reason=first.reason,
         unblocker=first.unblocker,
@@ -174,10 +168,10 @@ def _tile(board: Board, cards: Sequence[Card], day: int, old: set[tuple[str, str
                 name=c.team,
                 who=" +".join([c.owner, *([str(len(c.helpers))] if c.helpers else [])]),
                 time=hours.spoken(_time(board, c)) if c.state in (DOING, BLOCKED, REVIEW) else "",
-                old=_key(c) in old,
+                old=c.key in old,
                 failed=c.failed is not None,
             )
-            for c in sorted(cards, key=_key)
+            for c in sorted(cards, key=lambda c: c.team)
         ),
     )
 
@@ -224,6 +218,5 @@ def _latest(board: Board) -> tuple[tuple[str, str, str, str], ...]:
     """The last moves: clock time, card, where to, by whom; newest first."""
     moves = sorted(((m, c) for c in board.cards for m in c.moves), key=lambda pair: pair[0].at)[-LATEST:]
     return tuple(
-        (f"{m.at.astimezone(board.event.zone):%H:%M}", f"{c.id}@{c.team}" if c.team else c.id, m.after, m.who)
-        for m, c in reversed(moves)
+        (f"{m.at.astimezone(board.event.zone):%H:%M}", c.key, m.after, m.who) for m, c in reversed(moves)
     )
