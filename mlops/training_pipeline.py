@@ -310,10 +310,11 @@ def built(session: PipelineSession, settings: Settings) -> Pipeline:
 
     parts = _Built(session, settings)
     order = "yes" if settings.in_time_order else "no"
+    raw = Join(on="", values=[parts.data, "/"])
     prepare = parts.processing(
         "Prepare",
         "prepare",
-        {"input/raw": Join(on="", values=[parts.data, "/"])},
+        {"input/raw": raw},
         (*SPLITS, "report"),
         [
             *("--input", f"{OPT}/input/raw", "--plan", *settings.plan),
@@ -348,6 +349,7 @@ def built(session: PipelineSession, settings: Settings) -> Pipeline:
             **{f"input/models/{name}": archives[name] for name in MODELS},
             "input/rows": clean["validation"],
             "input/schema": clean["report"],
+            **({"input/raw": raw} if settings.champion else {}),  # it may know rows prepared in another way
         },
         ("scores", "report"),
         ["--against", "reference", "--seed", parts.seed.to_string()],

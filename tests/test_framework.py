@@ -147,6 +147,14 @@ def test_a_regression_is_gated_by_how_much_it_explains_and_by_its_error(
     assert (first["Type"], second["Type"]) == ("GreaterThanOrEqualTo", "LessThanOrEqualTo")
 
 
+def test_a_release_may_give_the_prepare_job_more_arguments(
+    build: Callable[[Any], str], settings: Any
+) -> None:
+    definition = parse(build(replace(settings, preparing=("--shares", "0.8,0.1,0.1"))))
+    given = definition.steps["Prepare"].arguments["AppSpecification"]["ContainerArguments"]
+    assert given[-2:] == ["--shares", "0.8,0.1,0.1"]
+
+
 def test_a_champion_takes_the_place_of_the_baseline(build: Callable[[Any], str], settings: Any) -> None:
     definition = parse(build(replace(settings, champion=True)))
     assert "TrainBaseline" not in definition.steps
@@ -155,6 +163,8 @@ def test_a_champion_takes_the_place_of_the_baseline(build: Callable[[Any], str],
         for one in definition.steps["Evaluate"].arguments["ProcessingInputs"]
     }
     assert inputs["input-models-reference"] == {"Get": "Parameters.Champion"}
+    whole = {"Std:Join": {"On": "", "Values": [{"Get": "Parameters.Data"}, "/"]}}
+    assert inputs["input-raw"] == whole  # of which the champion's rows are taken as they came
 
 
 @pytest.mark.parametrize("problem", ["classification", "regression"])

@@ -113,14 +113,16 @@ def archives(folder: Path) -> dict[str, Path]:
     return found
 
 
-def scored(archives: Mapping[str, Path], splits: Sequence[Split]) -> dict[str, Result]:
-    """The scores of each model, by its own code in a process of its own."""
+def scored(
+    archives: Mapping[str, Path], splits: Sequence[Split], raw: Path | None = None
+) -> dict[str, Result]:
+    """The scores of each model, by its own code in a process of its own; of the rows in `raw` if it fits none of the splits."""
     found = {}
     given = [str(p) for split in splits for p in (split.folder, split.file)]
     with tempfile.TemporaryDirectory(prefix="scores-") as scratch:
         for name, archive in archives.items():
             out = Path(scratch, "scores.parquet")
-            command = [sys.executable, str(SCRIPT), str(archive), str(out), *given]
+            command = [sys.executable, str(SCRIPT), str(archive), str(out), str(raw or "-"), *given]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode == score.UNFIT:
                 what, _, hint = done.stderr.strip().partition("\n")

@@ -3,12 +3,14 @@
     --models   folder with a folder a model, named as the model shall be called, with its model.tar.gz (an archive of the train job)
     --rows     a split (Parquet) that the prepare job wrote, such as D2.validation; or a folder a split, if models were trained on
                different features: prepared/, engineered/, ...
+    --raw      the raw rows (Parquet) that the first split was prepared from, if there are models that were trained on rows which were
+               prepared in another way, such as on last month's: they are scored as at an endpoint
     --schema   the schema.json of those rows (D2.schema, D3.schema); or the same folders as under --rows, one schema.json in each
     --scores   written: scores.parquet
     --report   written: evaluation.json
 
-As processing inputs these are /opt/ml/processing/input/models/<name>, .../input/rows[/<split>], .../input/schema[/<split>]; as
-outputs /opt/ml/processing/scores and /opt/ml/processing/report. D2's rows alone suffice for models of D2's columns and for models of
+As processing inputs these are /opt/ml/processing/input/models/<name>, .../input/rows[/<split>], .../input/schema[/<split>] and
+.../input/raw; as outputs /opt/ml/processing/scores and /opt/ml/processing/report. D2's rows alone suffice for models of D2's columns and for models of
 features, because an archive makes its features of D2's rows by itself. Several splits are joined by row number.
 
     --against  the model that the others are compared with; by default all are compared with each other
@@ -57,7 +59,7 @@ FEW = 20
 def options(argv: Sequence[str] | None) -> argparse.Namespace:
     """The job's arguments; paths have the defaults of a SageMaker processing job."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
-    for name in ("models", "rows", "schema"):
+    for name in ("models", "rows", "schema", "raw"):
         parser.add_argument(f"--{name}", type=Path, default=OPT / "input" / name, help=f"folder with {name}")
     for name in ("scores", "report"):
         parser.add_argument(f"--{name}", type=Path, default=OPT / name, help=f"folder for the {name}")
@@ -99,7 +101,7 @@ def evaluate(chosen: argparse.Namespace) -> None:
     archives = models.archives(chosen.models)
     if chosen.against and chosen.against not in archives:
         raise BadInput(f"There is no model {chosen.against}.", f"It is one of {', '.join(archives)}.")
-    scored = models.scored(archives, splits)
+    scored = models.scored(archives, splits, chosen.raw)
     table = models.joined(scored, splits)
     schema = splits[0].schema
     problem = schema["problem"]
