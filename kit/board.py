@@ -14,7 +14,8 @@ from typing import Any
 
 from kit import files, raw
 from kit import plan as plans
-from kit.board_formats import text, to_csv, to_jira_csv, to_json, to_markdown, to_transitions_csv
+from kit.board_csv import to_csv, to_flow_csv, to_jira_csv, to_transitions_csv
+from kit.board_formats import text, to_json, to_markdown
 from kit.cards import (
     BLOCKED,
     DOING,
@@ -42,6 +43,7 @@ __all__ = [
     "refresh",
     "text",
     "to_csv",
+    "to_flow_csv",
     "to_jira_csv",
     "to_json",
     "to_markdown",

@@ -18,12 +18,13 @@ from kit.errors import UsageError, did_you_mean
 __all__ = ["FORMATS", "commands"]
 
 FORMATS = {
-    "text": board_formats.text,
-    "json": board_formats.to_json,
-    "csv": board_formats.to_csv,
-    "transitions": board_formats.to_transitions_csv,
-    "jira": board_formats.to_jira_csv,
-    "markdown": board_formats.to_markdown,
+    "text": boards.text,
+    "json": boards.to_json,
+    "csv": boards.to_csv,
+    "transitions": boards.to_transitions_csv,
+    "flow": boards.to_flow_csv,
+    "jira": boards.to_jira_csv,
+    "markdown": boards.to_markdown,
 }
 
 target_option = click.option("--target", type=click.Choice(TARGETS), default="local", show_default=True)
