@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import errno
+import functools
 import hashlib
 import json
 import socket
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit import board, evidence, picture
 from kit import plan as plans
+from kit.cards import Board
 from kit.errors import KitError, UsageError
 from kit.journal import Cursor, Event, Journal
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-__all__ = ["Feed", "Reader", "application", "bound", "serve"]
+__all__ = ["Feed", "Reader", "application", "bound", "drawn", "serve"]
 
 PORT = 8765
 PARTS = ("page.css", "wall.css", "wall.js", "wall.html.j2", "wall_board.html.j2")
@@ -105,7 +107,10 @@ def _frame(name: str, data: Any) -> bytes:
 
 
 class Reader:
-    """Follows the journal by its cursor and the plan by its file, and draws the board when there is something new."""
+    """Follows the journal by its cursor and the plan by its file; tells what is to be seen when that has changed.
+
+    With `team`, it shows the cards of this team and those that all share.
+    """
 
     def __init__(
         self,
@@ -113,20 +118,20 @@ class Reader:
         journal: Journal,
         *,
         target: str = "local",
+        team: str = "",
         clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
-        self.plan, self.journal, self.target, self.clock = plan, journal, target, clock
-        self.drawn = 0  # how often, so far
+        self.plan, self.journal, self.target, self.team, self.clock = plan, journal, target, team, clock
+        self.board: Board | None = None  # as folded last
         self._stamp, self._broken = _stamp(plan), ""
         self._events: list[Event] = []
         self._cursor: Cursor | None = None
         self._seen: tuple[Any, ...] = ()
         self._picture: picture.Picture | None = None
         self._shown: picture.Picture | None = None
-        self._template = _environment().get_template("wall_board.html.j2")
 
-    def look(self) -> str | None:
-        """The board as HTML, if anything on the screen has changed since the last look: an event, the plan, the minute.
+    def look(self) -> picture.Picture | None:
+        """What is to be seen, if any of it has changed since the last look: by an event, the plan or the minute.
 
         Raises:
             KitError: the first look cannot read the journal. Later ones show what was there before, and say so.
@@ -141,7 +146,8 @@ class Reader:
             seen = (len(self._events), self._stamp, now.replace(second=0, microsecond=0))
             if seen != self._seen:
                 wall = board.fold(self.plan, self._events, target=self.target, now=max(now, last))
-                self._picture, self._seen = picture.of(self.plan, wall, now), seen
+                self.board = wall.of(self.team) if self.team else wall
+                self._picture, self._seen = picture.of(self.plan, self.board, now), seen
         except Exception as error:  # S3 says no in many ways; the page goes on with what it has, and says so
             if self._picture is None:
                 raise
@@ -151,9 +157,7 @@ class Reader:
         if shown == self._shown:
             return None
         self._shown = shown
-        self.drawn += 1
-        html: str = self._template.render(picture=shown)
-        return html
+        return shown
 
     def _follow_plan(self) -> None:
         stamp = _stamp(self.plan)
@@ -174,9 +178,9 @@ class Reader:
         took = 0.0
         while not stop.wait(max(self.period, took)):
             began = time.monotonic()
-            html = self.look()
-            if html is not None:
-                feed.put(html)
+            shown = self.look()
+            if shown is not None:
+                feed.put(drawn(shown))
             took = time.monotonic() - began
 
 
@@ -187,6 +191,13 @@ def _stamp(plan: plans.Plan) -> int:
         return 0
 
 
+def drawn(shown: picture.Picture, template: str = "wall_board.html.j2") -> str:
+    """The picture as HTML."""
+    html: str = _environment().get_template(template).render(picture=shown)
+    return html
+
+
+@functools.cache
 def _environment() -> Any:
     import jinja2
 
@@ -213,7 +224,8 @@ def application(reader: Reader) -> Starlette:
         :12
     ]  # viewers of another version reload
 
-    first = reader.look() or ""
+    shown = reader.look()
+    first = drawn(shown) if shown else ""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -55,6 +55,7 @@ class Lane:
     limit is passed.
     """
 
+    id: str
     title: str
     done: int
     total: int
@@ -124,6 +125,7 @@ def _lane(board: Board, lane: plans.Workstream, day: int, old: set[str]) -> Lane
     cards = board.lane(lane.id)
     over = [o for o in flow.over_limit(board) if o.lane.id == lane.id]
     return Lane(
+        id=lane.id,
         title=lane.title,
         done=sum(c.state == DONE for c in cards),
         total=len(cards),
