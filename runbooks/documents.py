@@ -42,6 +42,7 @@ p, ul, ol { margin: .4rem 0; }
 table { width: 100%; margin: .6rem 0 1rem; font-size: .94rem; }
 th, td { border: 1px solid var(--line); padding: .3rem .6rem; text-align: left; vertical-align: top; overflow-wrap: break-word; }
 th { background: var(--fill); white-space: nowrap; }
+th[scope=row] { width: 9.5rem; font-weight: 400; }
 main { overflow-x: auto; }
 img { max-width: 100%; background: #ffffff; }
 h2, h3, tr, img { break-inside: avoid; }
@@ -130,6 +131,12 @@ def page(markdown: str, folder: Path) -> str:
     body = re.sub(r'<a class="anchor-link"[^>]*>.*?</a>', "", markdown2html_mistune(markdown))
     body = re.sub(r'(<img src=")([^":]+\.png)"', lambda m: f'{m[1]}{_inlined(folder / m[2])}"', body)
     body = body.replace("<th>", '<th scope="col">')
+    body = re.sub(
+        r"<table>\s*<thead>\s*<tr>\s*(?:<th[^>]*></th>\s*)+</tr>\s*</thead>(.*?)</table>",
+        _rows,
+        body,
+        flags=re.DOTALL,
+    )
     title = re.search(r"<h1[^>]*>(.*?)</h1>", body, re.DOTALL)
     named = re.sub(r"<[^>]+>", "", title[1]) if title else "Document"
     css = (evidence.TEMPLATES / "page.css").read_text(encoding="utf-8")
@@ -146,6 +153,12 @@ def shown(lines: Iterable[str]) -> Markdown:
     from IPython.display import Markdown
 
     return Markdown("\n".join(lines))
+
+
+def _rows(table: re.Match[str]) -> str:
+    """A table without a head: each row begins with what it is about."""
+    body = re.sub(r"<tr>\s*<td>(.*?)</td>", r'<tr><th scope="row">\1</th>', table[1], flags=re.DOTALL)
+    return f"<table>{body}</table>"
 
 
 def _inlined(file: Path) -> str:

@@ -14,6 +14,7 @@ from decisions import Open
 
 from kit import flow, hours, said
 from kit import plan as plans
+from kit.board_formats import counted
 from kit.cards import BLOCKED, DOING, DONE, REVIEW, STATES, TODO, Board, Card
 from kit.errors import UsageError, did_you_mean
 from kit.journal import Event
@@ -263,7 +264,8 @@ def document(
     """The standup as the lines of a Markdown document: what is asked of the room, then a page for each workstream."""
     plain, at = documents.plain, documents.clock(board, board.at) if board.at else ""
     last = "the beginning" if since.year == 1970 else documents.clock(board, since)
-    counts = board.counts()
+    cards = [card for card in board.cards if not ceremony(card)]
+    counts = {state: sum(card.state == state for card in cards) for state in STATES}
     lines = [
         f"# Standup, {PART[part]} of day {day}",
         "",
@@ -325,7 +327,7 @@ def _rest(cards: Sequence[Card]) -> str:
 
 def _proof(card: Card) -> str:
     if card.run and card.checks:
-        return f", {len(card.checks)} {'check holds' if len(card.checks) == 1 else 'checks hold'}"
+        return f", {counted(len(card.checks), 'check holds', 'checks hold')}"
     return f", {documents.plain(card.evidence, 80)}" if card.evidence else ""
 
 
