@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import click
 
 from kit import board as boards
-from kit import cli_board, paths, plan, run
+from kit import cli_board, cli_demo, paths, plan, run
 from kit.aws import TARGETS
 from kit.errors import KitError, LocalAwsError, RunFailed, UsageError, did_you_mean
 
@@ -331,3 +331,4 @@ def board_group(ctx: click.Context) -> None:
 
 for command in cli_board.commands:
     board_group.add_command(command)
+cli.add_command(cli_demo.command)

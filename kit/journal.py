@@ -26,7 +26,7 @@ from typing import Any, NamedTuple, Protocol
 from kit import paths
 from kit.errors import JournalError
 
-__all__ = ["Cursor", "Event", "Journal", "here", "merged", "open", "ulid"]
+__all__ = ["Cursor", "Event", "Journal", "here", "line", "merged", "open", "ulid"]
 
 VERSION = 1
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32, as in the ULID specification
@@ -81,9 +81,9 @@ class Store(Protocol):
         """Make `line` the last line of the file `name`, durably, or raise JournalError and leave the file as it was."""
 
 
-def ulid(at: dt.datetime) -> str:
-    """A new ULID: 26 characters that sort by time, 48 bits of milliseconds and 80 random bits."""
-    number = (int(at.timestamp() * 1000) << 80 | secrets.randbits(80)) & ((1 << 128) - 1)
+def ulid(at: dt.datetime, bits: Callable[[int], int] = secrets.randbits) -> str:
+    """A new ULID: 26 characters that sort by time, 48 bits of milliseconds and 80 random `bits`."""
+    number = (int(at.timestamp() * 1000) << 80 | bits(80)) & ((1 << 128) - 1)
     return "".join(ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
 
 
@@ -97,6 +97,14 @@ def merged(events: Iterable[Event]) -> list[Event]:
         ):  # two events under one id: nobody's order of reading decides
             unique[event.id] = min(known, event, key=repr)
     return sorted(unique.values(), key=lambda e: (e.ts, e.id))
+
+
+def line(event: Event) -> bytes:
+    """The event as one line of a writer's file, newline included. Its data must be JSON."""
+    raw = {f.name: getattr(event, f.name) for f in dataclasses.fields(Event)}
+    raw = {"v": raw.pop("v"), **raw, "ts": _stamp(event.ts)}
+    # A lone surrogate is no character; "replace" keeps the rest of the text.
+    return json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
 
 
 def open(
@@ -159,16 +167,11 @@ class Journal:
             writer = self._writer = _Writer(self.who, self._clock())
         with writer.lock:
             ts = max(self._clock().astimezone(dt.UTC), writer.last + dt.timedelta(microseconds=1))
-            raw = {
-                **{"v": VERSION, "id": ulid(ts), "ts": _stamp(ts), "seq": writer.seq + 1},
-                **{"who": self.who, "host": paths.host(), "type": type, "card": card, "team": team},
-                **{"target": target, "account": account, "data": _plain(data, type)},
-            }
-            # A lone surrogate is no character; "replace" keeps the rest of the text.
-            line = json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-            self.store.append(writer.name, line + b"\n")
+            facts = (ulid(ts), ts, writer.seq + 1, self.who, paths.host(), type, card, team, target, account)
+            written = line(Event(*facts, data=_plain(data, type)))
+            self.store.append(writer.name, written)
             writer.seq, writer.last = writer.seq + 1, ts
-        return _event(line)
+        return _event(written)
 
     def changed_since(self, cursor: Cursor | None = None) -> tuple[list[Event], Cursor]:
         """The events recorded since the cursor (None: all of them), by (ts, id), and the cursor for the next call."""
