@@ -16,10 +16,9 @@ __all__ = ["CARD", "to_csv", "to_flow_csv", "to_jira_csv", "to_transitions_csv"]
 
 JIRA_STATES = {TODO: "To Do", DOING: "In Progress", BLOCKED: "Blocked", REVIEW: "In Review", DONE: "Done"}
 
-CARD = (
-    "id team title workstream day minutes needs state owner helpers due since hours_in_state hours_under_way ageing "
-    "reason unblocker ready checks checks_ok run run_seconds run_at failed notebook criteria evidence"
-).split()
+CARD = ["id", "team", "title", "workstream", "day", "minutes", "needs", "state", "owner", "helpers", "due"]
+CARD += ["since", "hours_in_state", "hours_under_way", "ageing", "reason", "unblocker", "ready", "checks"]
+CARD += ["checks_ok", "run", "run_seconds", "run_at", "failed", "notebook", "criteria", "evidence"]
 """The columns of `to_csv`."""
 
 

@@ -176,10 +176,10 @@ def facts(board: Board, card: Card, old: Container[str] = (), owner: bool = True
     return [one_line(fact) for fact in facts]
 
 
-def one_line(words: str) -> str:
-    """On one line, without control characters, at most 160 characters."""
+def one_line(words: str, most: int = 160) -> str:
+    """On one line, without control characters, at most so many characters."""
     words = " ".join("".join(c if c.isprintable() else " " for c in words).split())
-    return words if len(words) <= 160 else words[:159] + "…"
+    return words if len(words) <= most else words[: most - 1] + "…"
 
 
 def _md(words: str) -> str:

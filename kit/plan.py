@@ -158,11 +158,7 @@ class Plan:
         Raises:
             UsageError: the plan has no such team, or the card is done by each team and `team` is "".
         """
-        if team and team not in self.teams:
-            no_teams = "It has none: unset KIT_TEAM, or list the teams in it."
-            raise UsageError(
-                f'The plan has no team "{team}".', did_you_mean(team, self.teams) if self.teams else no_teams
-            )
+        self.check_team(team)
         teams = self.teams_of(card)
         if teams == ("",) or team:
             return team if team in teams else ""
@@ -170,6 +166,13 @@ class Plan:
             f"{card.id} is done by each team: {', '.join(teams)}.",
             f"Say which is yours: export KIT_TEAM={teams[0]}",
         )
+
+    def check_team(self, team: str) -> None:
+        """Raise UsageError if the plan has no such team; "" is none."""
+        if team and team not in self.teams:
+            none = "It has none: unset KIT_TEAM, or list them in the plan as teams: [...]."
+            hint = did_you_mean(team, self.teams) if self.teams else none
+            raise UsageError(f'The plan has no team "{team}".', hint)
 
     def in_order(self) -> tuple[Subtask, ...]:
         """Every card after all that it needs; by day, clock time and place in the plan where `needs` leaves a choice.
