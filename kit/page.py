@@ -191,9 +191,9 @@ def _stamp(plan: plans.Plan) -> int:
         return 0
 
 
-def drawn(shown: picture.Picture, template: str = "wall_board.html.j2") -> str:
-    """The picture as HTML."""
-    html: str = _environment().get_template(template).render(picture=shown)
+def drawn(shown: picture.Picture, template: str = "wall_board.html.j2", **more: Any) -> str:
+    """The picture as HTML, by one of the templates."""
+    html: str = _environment().get_template(template).render(picture=shown, **more)
     return html
 
 
