@@ -171,6 +171,7 @@ def load(card: str) -> Golden:
 
 def write(card: str, found: Golden) -> None:
     """Keep the requests as the card's golden ones."""
+    FOLDER.mkdir(exist_ok=True)
     text = json.dumps(found, indent=1, ensure_ascii=False, sort_keys=True)
     (FOLDER / f"{card}.json").write_text(text + "\n", encoding="utf-8")
 

@@ -233,7 +233,8 @@ def test_the_events_rules_can_be_read_and_every_rule_has_a_check() -> None:
         FILE, lambda name: f"s3://here/{name}", ["data-engineer", "data-scientist", "ml-engineer"]
     )
     assert [z.uri for z in zones] == [
-        f"s3://here/{n}" for n in ("D1.raw", "D2.train", "D2.validation", "D2.test")
+        f"s3://here/{n}"
+        for n in ("D1.raw", "D1.events", "D1.aggregated", "D2.train", "D2.validation", "D2.test")
     ]
     assert set(rules) == set(governance.RULES)
     assert {rule["apply"] for rule in rules.values() if "apply" in rule} == set(governance.REMEDIES)

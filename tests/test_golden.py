@@ -1,0 +1,106 @@
+"""The golden requests of every runbook against AWS's service models and the rules beside them; and what makes them golden."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import golden
+import pytest
+
+from kit import paths, plan
+
+CARDS = sorted(card.id for card in plan.load(paths.root() / "runbooks" / "plan.yml").cards)
+
+
+@pytest.mark.parametrize("card", CARDS)
+def test_every_request_of_a_runbook_holds_against_the_models(card: str) -> None:
+    found = golden.load(card)
+    assert found, f"{card} has no golden requests: make golden"
+    broken = [
+        f"{service}.{action}: {problem}"
+        for service, action, params in golden.all_of(found)
+        for problem in golden.wrong(service, action, params)
+    ]
+    assert not broken
+
+
+def test_no_file_is_left_of_a_runbook_that_there_is_no_more() -> None:
+    left = {file.stem for file in golden.FOLDER.glob("*.json")} - {*CARDS, "X0"}
+    assert not left
+
+
+def test_golden_requests_hold_nothing_of_a_machine_or_a_run() -> None:
+    for file in golden.FOLDER.glob("*.json"):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        assert golden.plain(found) == found, file.name
+
+
+def request_of_training() -> dict[str, Any]:
+    for card in CARDS:
+        for service, action, params in golden.all_of(golden.load(card)):
+            if (service, action) == ("sagemaker", "CreateTrainingJob"):
+                return copy.deepcopy(params)
+    raise AssertionError("no runbook trains")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"TrainingJobName": "under_score"}, "regular expression"),
+        ({"EnableManagedSpotTraining": True}, "MaxWaitTime"),
+        ({"Unheard": 1}, "Unheard"),
+        ({"RoleArn": 5}, "RoleArn"),
+    ],
+)
+def test_a_wrong_request_is_told(change: dict[str, Any], said: str) -> None:
+    request = request_of_training()
+    assert golden.wrong("sagemaker", "CreateTrainingJob", request) == []
+    assert said in " ".join(golden.wrong("sagemaker", "CreateTrainingJob", request | change))
+
+
+def test_an_action_that_there_is_not_is_told() -> None:
+    assert golden.wrong("sagemaker", "TrainSomething", {})
+
+
+def logged(folder: Path, *sent: dict[str, Any]) -> Path:
+    file = folder / "F9.jsonl"
+    lines = [{"service": "s3", "action": "PutObject", "own": True, "code": ""} | one for one in sent]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return file
+
+
+def test_the_same_request_in_another_run_is_the_same(tmp_path: Path) -> None:
+    runs = [
+        {"params": {"Bucket": "eba-750510229520-us-east-1", "Key": "eba/f9/20261123-115500-1f2e3d/a"}},
+        {"params": {"Bucket": "eba-111122223333-us-east-1", "Key": "eba/f9/20270102-031500-9a8b7c/a"}},
+    ]
+    first, second = (golden.made(logged(tmp_path, run)) for run in runs)
+    assert first == second
+
+
+def test_another_action_field_or_right_is_news(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(golden, "FOLDER", tmp_path / "golden")
+    place = {"Bucket": "eba-111122223333-us-east-1", "Key": "eba/f9/a"}
+    kept = golden.made(logged(tmp_path, {"params": place}))
+    golden.write("F9", kept)
+    assert golden.load("F9") == kept
+    assert golden.news("F9", kept) == []
+    for sent, said in [
+        ({"action": "DeleteObject", "params": place}, "F9: s3.DeleteObject is new (own)"),
+        ({"params": place, "own": False}, "F9: s3.PutObject is new (others)"),
+        ({"params": place | {"ServerSideEncryption": "aws:kms"}}, "+ServerSideEncryption"),
+        ({"params": place | {"Key": "eba/d1/a"}}, "asks for s3:PutObject"),
+    ]:
+        [news] = golden.news("F9", golden.made(logged(tmp_path, sent)))
+        assert said in news
+
+
+def test_a_runbook_without_golden_requests_is_all_news(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(golden, "FOLDER", tmp_path / "golden")
+    sent = {"params": {"Bucket": "eba-111122223333-us-east-1", "Key": "eba/f9/a"}}
+    assert golden.news("F9", golden.made(logged(tmp_path, sent))) == ["F9: s3.PutObject is new (own)"]
