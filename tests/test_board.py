@@ -508,6 +508,61 @@ def test_markdown_links_the_executed_copy_from_the_boards_folder(told: Told) -> 
     assert "[executed copy](../runs/r%201/d1.ipynb)" in board.to_markdown(board.fold(PLAN, told.events))
 
 
+# Age, limits and dates
+
+
+def limited(told: Told, now: str) -> Board:
+    lanes = tuple(dataclasses.replace(w, wip=1 if w.id == "mlops" else 0) for w in PLAN.workstreams)
+    at = dt.datetime.fromisoformat(now).replace(tzinfo=PLAN.event.zone)
+    return board.fold(dataclasses.replace(PLAN, workstreams=lanes), told.events, now=at)
+
+
+def test_ageing_cards_limits_and_due_dates_are_shown(told: Told) -> None:
+    told.say("started", "O1")
+    told.say("started", "O2")
+    told.say("added", "X1", title="Ask", workstream="event", owner="Ann", due="2026-12-01")
+    wall = limited(told, "2026-12-02T09:30:01")
+    assert "\nMLOps\n  2 in Doing, the limit is 1\n" in board.text(wall)
+    assert "ageing: 8 h 30 min under way" in board.text(wall)
+    assert "Ann · was due 1 December · ready" in board.text(wall)
+    assert "due 1 December" in board.text(limited(told, "2026-12-01T16:00"))
+    assert "was due" not in board.text(limited(told, "2026-12-01T23:30"))
+    markdown = board.to_markdown(wall)
+    assert "\n▲ 2 in Doing, the limit is 1\n" in markdown
+    assert "ageing: 8 h 30 min under way" in markdown
+    cards = {c["id"]: c for c in json.loads(board.to_json(wall))["cards"]}
+    assert (cards["O1"]["ageing"], cards["X1"]["ageing"], cards["X1"]["due"]) == (True, False, "2026-12-01")
+    rows = {r["id"]: r for r in csv.DictReader(io.StringIO(board.to_csv(wall)))}
+    assert (rows["O1"]["ageing"], rows["O1"]["hours_under_way"], rows["X1"]["due"]) == (
+        "yes",
+        "8.5",
+        "2026-12-01",
+    )
+    jira = list(csv.DictReader(io.StringIO(board.to_jira_csv(wall))))
+    assert [r["Due Date"] for r in jira if r["Assignee"] == "Ann"] == ["2026-12-01"]
+
+
+@pytest.mark.parametrize("due", ["tomorrow", 7, None, "2026-13-01", ["2026-12-01"]])
+def test_a_due_date_that_is_none_is_left_out(told: Told, due: Any) -> None:
+    told.say("added", "X1", title="Ask", workstream="mlops", due=due)
+    assert told.card("X1").due == ""
+
+
+def test_the_owner_of_an_added_card_owns_it_and_who_claims_it_helps(told: Told) -> None:
+    told.say("added", "X1", title="Ask", workstream="mlops", owner=" Ann ")
+    told.say("claimed", "X1", owner="Ann")
+    told.say("claimed", "X1", owner="bo")
+    assert (told.card("X1").owner, told.card("X1").helpers) == ("Ann", ("bo",))
+
+
+def test_the_flow_as_csv_has_a_row_per_step(wall: Board) -> None:
+    rows = list(csv.DictReader(io.StringIO(board.to_flow_csv(wall))))
+    assert rows[0]["at"] == "2026-12-01T09:00:00+01:00"
+    last = {state: int(rows[-1][state.lower().replace(" ", "_")]) for state in STATES}
+    assert last == wall.counts()
+    assert int(rows[-1]["cards"]) == len(wall.cards)
+
+
 # Files
 
 

@@ -89,6 +89,15 @@ BROKEN = {
     "unknown problem": (lambda r: r["data"].update(problem="regresion"), "regresion", '"regression"'),
     "short account": (lambda r: r.update(aws={"account": "123"}), "twelve digits", "Quote"),
     "not a list": (lambda r: r.update(subtasks={"A": 1}), "expected a list", "[a, b]"),
+    "no clock time": (lambda r: r["subtasks"][0].update(at="9:30"), '"9:30" is no clock time', 'at: "09:30"'),
+    "unquoted clock time": (lambda r: r["subtasks"][0].update(at=990), '"990" is no clock time', "in quotes"),
+    "a time of no day": (lambda r: r["subtasks"][0].update(at="24:00"), "no clock time", "09:30"),
+    "negative limit": (lambda r: r["workstreams"][0].update(wip=-1), "wip: -1", "0 means"),
+    "unknown key of a lane": (lambda r: r["workstreams"][0].update(wib=1), '"wib"', 'Did you mean "wip"?'),
+    "team twice": (lambda r: r.update(teams=["blue", "blue"]), 'team "blue" is used 2 times', "Rename"),
+    "team no name takes": (lambda r: r.update(teams=["Blue!"]), '"Blue!"', "small letters"),
+    "teams as text": (lambda r: r.update(teams="blue"), "expected a list", "[a, b]"),
+    "id with a team": (lambda r: r["subtasks"][0].update(id="A@blue"), '"A@blue" cannot name', "Use letters"),
     "no minutes": (lambda r: r["subtasks"][0].update(minutes=0), "not positive", "planned"),
 }
 
@@ -140,3 +149,60 @@ def test_needed_by_is_transitive() -> None:
         dict(RAW["subtasks"][0], id=id, needs=needs) for id, needs in (("A", []), ("B", ["A"]), ("C", ["B"]))
     ]
     assert plan.read({**raw(), "subtasks": subtasks}).needed_by(["C"]) == {"A", "B"}
+
+
+# Ceremonies and teams
+
+
+def test_ceremonies_come_around_the_days_runbooks_by_their_clock_time() -> None:
+    ceremonies = [
+        {"id": id, "title": id, "notebook": "runbooks/x.ipynb", "day": day, "minutes": 5, "at": at}
+        for id, day, at in (("R1", 1, "16:30"), ("S2", 2, "09:30"), ("E1", 1, "08:30"), ("S1", 1, "09:30"))
+    ]
+    order = [c.id for c in plan.read({**raw(), "ceremonies": ceremonies}).in_order()]
+    assert order == ["E1", "S1", "A", "R1", "S2", "B"]
+
+
+@given(st.lists(st.tuples(st.integers(1, 2), st.sampled_from(["", "08:30", "12:00", "16:30"])), max_size=8))
+def test_needs_come_before_clock_times_and_clock_times_before_the_plans_order(
+    times: list[tuple[int, str]],
+) -> None:
+    ceremonies = [
+        {"id": f"C{n}", "title": "x", "notebook": "runbooks/x.ipynb", "day": day, "minutes": 5, "at": at}
+        for n, (day, at) in enumerate(times)
+    ]
+    loaded = plan.read({**raw(), "ceremonies": ceremonies})
+    order = [c for c in loaded.in_order() if c.workstream == plan.EVENT]
+    assert order == sorted(loaded.ceremonies, key=lambda c: (c.day, c.at or "12:00"))
+
+
+def with_teams() -> plan.Plan:
+    lanes = [{"id": "mlops", "title": "MLOps", "wip": 3}, {"id": "base", "title": "Base", "shared": True}]
+    shared = dict(RAW["subtasks"][0], id="F", workstream="base")
+    held = dict(RAW["subtasks"][0], id="S", workstream="mlops")
+    changes = {"teams": ["blue", "green"], "workstreams": lanes, "ceremonies": [held]}
+    return plan.read({**raw(), **changes, "subtasks": [*raw()["subtasks"], shared]})
+
+
+def test_each_team_does_the_subtasks_except_ceremonies_and_shared_workstreams() -> None:
+    loaded = with_teams()
+    assert {c.id: loaded.teams_of(c) for c in loaded.cards} == {
+        "A": ("blue", "green"),
+        "B": ("blue", "green"),
+        "F": ("",),
+        "S": ("",),
+    }
+    assert (loaded.team_of(loaded["A"], "blue"), loaded.team_of(loaded["F"], "blue")) == ("blue", "")
+    assert loaded.team_of(loaded["F"], "") == ""
+    assert plan.read(raw()).teams_of(plan.read(raw())["A"]) == ("",)
+
+
+@pytest.mark.parametrize(
+    ("team", "message", "hint"),
+    [("", "done by each team: blue, green", "KIT_TEAM=blue"), ("gren", 'no team "gren"', '"green"')],
+)
+def test_whose_card_it_is_has_to_be_said(team: str, message: str, hint: str) -> None:
+    loaded = with_teams()
+    with pytest.raises(UsageError, match=message) as refused:
+        loaded.team_of(loaded["A"], team)
+    assert hint in refused.value.hint
