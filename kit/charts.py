@@ -1,4 +1,4 @@
-"""Charts as numbers: where lines and ticks lie, for the templates that draw them as SVG. Pure."""
+"""Charts as numbers: where lines, areas and ticks lie, for the templates that draw them as SVG. Pure."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from kit import hours, plan
-from kit.cards import DONE, Board
+from kit import flow, hours
+from kit.cards import DONE, STATES, Board
 
-__all__ = ["BurnUp", "Point", "Tick", "burn_up"]
+__all__ = ["Band", "BurnUp", "CumulativeFlow", "Line", "Point", "Tick", "burn_up", "cumulative_flow", "line"]
 
-WIDTH, HEIGHT = 640, 240  # the viewBox
-LEFT, RIGHT, TOP, BOTTOM = 36, 548, 14, 208  # the plot within it; line labels stand right of it
-LABEL = 15  # the least distance of two labels
-ROWS = 24  # of the table beside the chart
+WIDTH, HEIGHT = 520, 240  # the viewBox
+LEFT, RIGHT, TOP, BOTTOM = 34, 412, 14, 208  # the plot within it; labels stand right of it
+LABEL = 17  # the least distance of two labels
+ROWS = 24  # of the table beside the burn-up
+
+SPARK_WIDTH, SPARK_HEIGHT, SPARK_EDGE = 160, 36, 5  # the viewBox of a small line, and its margin
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,24 @@ class Tick:
 
 
 @dataclass(frozen=True)
+class Axis:
+    """The time of a chart: where a moment lies, its ticks, and `edges` between days."""
+
+    x: Callable[[dt.datetime], float]
+    ticks: tuple[Tick, ...]
+    edges: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class BurnUp:
-    """A burn-up chart: paths in a 640 × 240 viewBox, ticks, where the lines' labels stand, and the rows of its table."""
+    """A burn-up chart: paths in the viewBox, ticks, where the lines' labels stand, and the rows of its table."""
 
     scope: str
     done: str
     area: str
     planned: str
     now: float
-    x_ticks: tuple[Tick, ...]
-    edges: tuple[float, ...]
+    axis: Axis
     y_ticks: tuple[Tick, ...]
     scope_label: Tick
     done_label: Tick
@@ -53,22 +63,52 @@ class BurnUp:
     text: str
 
 
-def burn_up(board: Board, planned: Iterable[plan.Subtask]) -> BurnUp | None:
+@dataclass(frozen=True)
+class Band:
+    """The cards in one column over time: the area's path, its upper edge's path, and its label; none without a card."""
+
+    state: str
+    area: str
+    edge: str
+    label: Tick | None
+
+
+@dataclass(frozen=True)
+class CumulativeFlow:
+    """A cumulative flow chart: a band for each column, done at the bottom; its table has a row for each sample."""
+
+    bands: tuple[Band, ...]
+    now: float
+    axis: Axis
+    y_ticks: tuple[Tick, ...]
+    rows: tuple[flow.Sample, ...]
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A small line of a figure over time: its path, and a dot for each value."""
+
+    path: str
+    dots: tuple[tuple[float, float], ...]
+    edges: tuple[float, ...]
+
+
+def burn_up(board: Board) -> BurnUp | None:
     """Cards done against cards there are, over the event's working hours; None before anything was recorded.
 
     Where nothing happened on the event's dates (a rehearsal), over the plain time from the first event to the last;
     then there is no line of what was planned.
     """
-    points = _points(board, {s.id for s in planned})
+    points = _points(board)
     if not points or board.at is None:
         return None
     end = max(board.at, points[-1].at)
     live = any(hours.day_of(board.event, p.at) for p in points)
-    x, x_ticks, edges = _working_time(board) if live else _plain_time(board, points[0].at, end)
+    axis = _working_time(board, LEFT, RIGHT) if live else _plain_time(board, points[0].at, end)
     top = _round_up(max(p.scope for p in points))
-
-    def y(cards: int) -> float:
-        return round(BOTTOM - (BOTTOM - TOP) * cards / top, 1)
+    x, y = axis.x, _height(top)
 
     def steps(values: Sequence[tuple[float, float]]) -> str:
         (x0, y0), *rest = values
@@ -76,19 +116,17 @@ def burn_up(board: Board, planned: Iterable[plan.Subtask]) -> BurnUp | None:
 
     first, last = points[0], points[-1]
     done = steps([(x(first.at), y(0)), *((x(p.at), y(p.done)) for p in points)])
-    high, low = y(last.scope), y(last.done)
-    gap = max(LABEL - (low - high), 0) / 2
+    high, low = _apart([y(last.scope), y(last.done)])
     return BurnUp(
         scope=steps([(x(p.at), y(p.scope)) for p in points]),
         done=done,
         area=f"{done}V{y(0)}H{x(first.at)}Z",
-        planned=_planned(board, planned, y) if live else "",
+        planned=_planned(board, y) if live else "",
         now=x(end),
-        x_ticks=x_ticks,
-        edges=edges,
-        y_ticks=tuple(Tick(y(n), str(n)) for n in range(0, top + 1, _step(top))),
-        scope_label=Tick(high - gap, f"{last.scope} cards"),
-        done_label=Tick(low + gap, f"{last.done} done"),
+        axis=axis,
+        y_ticks=_y_ticks(top),
+        scope_label=Tick(high, f"{last.scope} cards" if last.scope != 1 else "1 card"),
+        done_label=Tick(low, f"{last.done} done"),
         rows=_sampled(points),
         title=f"{last.done} of {last.scope} cards done",
         text=f"A line of the number of cards, which ends at {last.scope}, and below it a line of the cards done, "
@@ -96,15 +134,79 @@ def burn_up(board: Board, planned: Iterable[plan.Subtask]) -> BurnUp | None:
     )
 
 
-def _points(board: Board, planned: set[str]) -> list[Point]:
+def cumulative_flow(board: Board) -> CumulativeFlow | None:
+    """How many cards were in each column, every 15 minutes of the event's working hours; None before any card moved.
+
+    A rehearsal off the event's dates is drawn over the plain time that it took.
+    """
+    rows = flow.samples(board)
+    if not rows or not any(card.moves for card in board.cards):
+        return None
+    live = any(hours.day_of(board.event, move.at) for card in board.cards for move in card.moves)
+    first, last = rows[0], rows[-1]
+    axis = _working_time(board, LEFT, RIGHT) if live else _plain_time(board, first.at, last.at)
+    top = _round_up(max(sum(row.counts.values()) for row in rows))
+    x, y = axis.x, _height(top)
+    across = [x(row.at) for row in rows]
+    below, bands = [0] * len(rows), []
+    for state in reversed(STATES):
+        above = [n + row.counts[state] for n, row in zip(below, rows, strict=True)]
+        upper = [f"{a} {y(n)}" for a, n in zip(across, above, strict=True)]
+        lower = [f"{a} {y(n)}" for a, n in zip(across, below, strict=True)]
+        if any(row.counts[state] for row in rows):
+            edge = f"M{'L'.join(upper)}"
+            middle = y((above[-1] + below[-1]) / 2)
+            label = Tick(middle, f"{last.counts[state]} {state}") if last.counts[state] else None
+            bands.append(Band(state, f"{edge}L{'L'.join(reversed(lower))}Z", edge, label))
+        below = above
+    labelled = [band for band in bands if band.label]
+    places = iter(_apart([band.label.at for band in labelled if band.label][::-1])[::-1])
+    bands = [
+        Band(b.state, b.area, b.edge, Tick(next(places), b.label.text) if b.label else None) for b in bands
+    ]
+    counts = ", ".join(f"{n} {state}" for state, n in last.counts.items() if n)
+    return CumulativeFlow(
+        bands=tuple(bands),
+        now=across[-1],
+        axis=axis,
+        y_ticks=_y_ticks(top),
+        rows=rows,
+        title=f"Cards by column: {counts}",
+        text=f"Areas one above the other, from Done at the bottom to To do at the top, which end at {counts}. "
+        "The table after the chart has the numbers.",
+    )
+
+
+def line(values: Iterable[tuple[int, float]], days: int, low: float, high: float) -> Line:
+    """A small line through values, each with its day (from 1), oldest first: a part for each day, evenly filled.
+
+    `low` and `high` are the ends of its scale.
+    """
+    told = list(values)
+    left, height = SPARK_EDGE, SPARK_HEIGHT - 2 * SPARK_EDGE
+    each, whole = (SPARK_WIDTH - 2 * SPARK_EDGE) / days, high - low
+    of_day = [[value for on, value in told if on == day] for day in range(1, days + 1)]
+    dots = tuple(
+        (
+            round(left + each * (day + (n + 0.5) / len(values)), 1),
+            round(left + height * (1 - ((value - low) / whole if whole else 0.5)), 1),
+        )
+        for day, values in enumerate(of_day)
+        for n, value in enumerate(values)
+    )
+    edges = tuple(round(left + each * n, 1) for n in range(1, days))
+    return Line("M" + "L".join(f"{x} {y}" for x, y in dots), dots, edges)
+
+
+def _points(board: Board) -> list[Point]:
     """The start, and each moment at which a card was added, got done or was reopened."""
     changes: list[tuple[dt.datetime, int, int]] = []
     for card in board.cards:
-        if card.id not in planned:
-            changes += [(e.ts, 1, 0) for e in card.history if e.type == "added"][:1]
+        if card.added:
+            changes.append((card.added, 1, 0))
         changes += [(m.at, 0, (m.after == DONE) - (m.before == DONE)) for m in card.moves]
     changes.sort()
-    scope, done = len(planned), 0
+    scope, done = sum(card.added is None for card in board.cards), 0
     points = [Point(changes[0][0], scope, 0)] if changes else []
     for at, more, finished in changes:
         if more or finished:
@@ -113,29 +215,23 @@ def _points(board: Board, planned: set[str]) -> list[Point]:
     return points
 
 
-X = Callable[[dt.datetime], float]
-
-
-def _working_time(board: Board) -> tuple[X, tuple[Tick, ...], tuple[float, ...]]:
-    """The horizontal axis of an event: its working hours, one day after the other, nights left out."""
+def _working_time(board: Board, left: float, right: float) -> Axis:
+    """The time of an event: its working hours, one day after the other, nights left out."""
     event = board.event
-    opens, closes = (dt.time.fromisoformat(h) for h in event.hours)
-    start = dt.datetime.combine(min(event.dates), opens, event.zone)
-    end = dt.datetime.combine(max(event.dates), closes, event.zone)
+    days = len(event.dates)
+    start, end = hours.bounds(event, 1)[0], hours.bounds(event, days)[1]
     whole = hours.spent(event, start, end)
-    each = (RIGHT - LEFT) / len(event.dates)
+    each = (right - left) / days
 
     def x(at: dt.datetime) -> float:
-        return round(LEFT + (RIGHT - LEFT) * (hours.spent(event, start, min(at, end)) / whole), 1)
+        return round(left + (right - left) * (hours.spent(event, start, min(at, end)) / whole), 1)
 
-    ticks = tuple(Tick(round(LEFT + each * (n + 0.5), 1), f"Day {n + 1}") for n in range(len(event.dates)))
-    return x, ticks, tuple(round(LEFT + each * n, 1) for n in range(1, len(event.dates)))
+    ticks = tuple(Tick(round(left + each * (n + 0.5), 1), f"Day {n + 1}") for n in range(days))
+    return Axis(x, ticks, tuple(round(left + each * n, 1) for n in range(1, days)))
 
 
-def _plain_time(
-    board: Board, start: dt.datetime, end: dt.datetime
-) -> tuple[X, tuple[Tick, ...], tuple[float, ...]]:
-    """The horizontal axis of a rehearsal: from the first event to the last."""
+def _plain_time(board: Board, start: dt.datetime, end: dt.datetime) -> Axis:
+    """The time of a rehearsal: from the first event to the last."""
     whole = max((end - start).total_seconds(), 1.0)
 
     def x(at: dt.datetime) -> float:
@@ -144,16 +240,36 @@ def _plain_time(
     style = "%H:%M" if start.date() == end.date() else "%-d %b %H:%M"
     middle = start + (end - start) / 2
     times = (start, middle, end) if whole > 180 else (start, end)
-    return x, tuple(Tick(x(t), t.astimezone(board.event.zone).strftime(style)) for t in times), ()
+    return Axis(x, tuple(Tick(x(t), t.astimezone(board.event.zone).strftime(style)) for t in times), ())
 
 
-def _planned(board: Board, planned: Iterable[plan.Subtask], y: Callable[[int], float]) -> str:
-    """The way to finish: at each day's end, the cards planned up to it."""
+def _planned(board: Board, y: Callable[[float], float]) -> str:
+    """The way to finish: at each day's end, the cards planned up to it, those added since among them."""
     days = len(board.event.dates)
     path = f"M{LEFT} {y(0)}"
     for n in range(1, days + 1):
-        path += f"L{round(LEFT + (RIGHT - LEFT) * n / days, 1)} {y(sum(s.day <= n for s in planned))}"
+        path += f"L{round(LEFT + (RIGHT - LEFT) * n / days, 1)} {y(sum(c.day <= n for c in board.cards))}"
     return path
+
+
+def _height(top: int) -> Callable[[float], float]:
+    return lambda cards: round(BOTTOM - (BOTTOM - TOP) * cards / top, 1)
+
+
+def _y_ticks(top: int) -> tuple[Tick, ...]:
+    y = _height(top)
+    return tuple(Tick(y(n), str(n)) for n in range(0, top + 1, _step(top)))
+
+
+def _apart(places: Sequence[float]) -> list[float]:
+    """Places from top to bottom, moved as little as it takes to stand `LABEL` apart and within the plot."""
+    found: list[float] = []
+    for place in places:
+        found.append(max(place, found[-1] + LABEL) if found else place)
+    for n in reversed(range(len(found))):
+        most = BOTTOM if n == len(found) - 1 else found[n + 1] - LABEL
+        found[n] = min(found[n], most)
+    return found
 
 
 def _step(top: int) -> int:
@@ -162,7 +278,7 @@ def _step(top: int) -> int:
 
 
 def _round_up(most: int) -> int:
-    step = _step(most)
+    step = _step(max(most, 1))
     return max(step, -(-most // step) * step)
 
 
