@@ -15,9 +15,9 @@ __all__ = ["Work"]
 STEPS = 8  # looks that a card gets while somebody works on it
 STRIKES = (
     (0.2, "blocked", 70.0),
-    (0.55, "failed", 70.0),
+    (0.55, "failed", 80.0),
     (0.56, "blocked", 100.0),
-)  # share of the day, what, minutes
+)  # share of a day, what, minutes
 
 
 class Work:
@@ -88,18 +88,19 @@ class Work:
             self.world.tell(other, "claimed", job, owner=other.name)
         yield chance.uniform(0.5, 4)
         run = self._started(job, owner, chance.random() < 0.6)
-        if chance.random() < 0.2:
+        if chance.random() < 0.15:
             job.trouble.append(("blocked", chance.uniform(15, 60)))
         if chance.random() < 0.35 and card.notebook:
             job.trouble.append(("failed", chance.uniform(6, 20)))
         for step in range(STEPS):
-            yield card.minutes * chance.uniform(0.5, 0.85) * (1 if card.notebook else 2.5) / STEPS
+            yield card.minutes * chance.uniform(0.45, 0.8) * (1 if card.notebook else 2.5) / STEPS
             while job.trouble and step > 0:
-                kind, minutes = job.trouble.pop(0)
+                (kind, minutes), job.stopped = job.trouble.pop(0), True
                 yield from (
                     self._block(job, owner, minutes) if kind == "blocked" else self._fail(job, owner, minutes)
                 )
                 run = self._started(job, owner, bool(run)) if kind == "failed" else run
+                job.stopped = False
             self._along_the_way(job, owner, step)
         job.times += 1
         self.busy.discard(owner.name)
@@ -204,11 +205,11 @@ class Work:
     def _struck(self, kind: str, minutes: float) -> Iterator[Wait]:
         """Something that a day of an event never lacks: a long block, a run that fails."""
         while True:
-            doing = [j for j in self.world.jobs if j.state == "doing" and not j.stopped and j.card.notebook]
+            doing = [j for j in self.world.jobs if j.state == "doing" and not j.stopped and not j.trouble]
+            doing = [j for j in doing if j.card.notebook or kind == "blocked"]
             if doing:  # most often not what everything else waits for
                 doing.sort(key=lambda job: len([j for j in self.world.jobs if job.card.id in j.card.needs]))
                 job = self.chance.choice(doing[:2])
-                job.stopped = True
                 job.trouble.append((kind, minutes))
                 return
             yield 5

@@ -119,20 +119,13 @@ class World:
     def written(self) -> list[journal.Event]:
         """What was told, numbered by writer."""
         chance, counts = random.Random(self.chance.random()), dict.fromkeys(self.people, 0)
-        found = []
+        found, last = [], dt.datetime.min.replace(tzinfo=dt.UTC)
         for ts, who, type, card, team, data in sorted(self.told, key=lambda told: told[0]):
+            ts = max(ts, last + dt.timedelta(microseconds=1))
+            last = ts
             counts[who] += 1
-            facts = (
-                journal.ulid(ts, chance.getrandbits),
-                ts,
-                counts[who],
-                who.name,
-                who.host,
-                type,
-                card,
-                team,
-            )
-            found.append(journal.Event(*facts, account=ACCOUNT, data=data))
+            facts = (journal.ulid(ts, chance.getrandbits), ts, counts[who], who.name, who.host)
+            found.append(journal.Event(*facts, type, card, team, account=ACCOUNT, data=data))
         return found
 
     def lead(self, lane: str) -> Person:
