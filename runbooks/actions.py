@@ -26,6 +26,7 @@ __all__ = [
     "lacking",
     "new",
     "read",
+    "together",
     "unanswered",
 ]
 
@@ -103,6 +104,13 @@ def read(given: Sequence[Mapping[str, Any]]) -> list[Action]:
         if any(told.values()):
             found.append(Action(told.get("title", ""), told.get("owner", ""), told.get("due", "")))
     return found
+
+
+def together(given: Sequence[Action], board: Board, day: int) -> list[Action]:
+    """The actions that this day's retro has made already, and those that are given and are not among them."""
+    made = [Action(card.title, card.owner, card.due) for card in cards(board, [day])]
+    titles = {action.title for action in made}
+    return made + [action for action in given if action.title not in titles]
 
 
 def lacking(found: Iterable[Action], date: dt.date) -> list[str]:

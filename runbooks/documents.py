@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "bullets",
     "clock",
+    "date",
     "executed",
     "keep",
     "label",
@@ -40,7 +41,7 @@ h2 { font-size: 1.3rem; margin: 2rem 0 .4rem; border-top: 1px solid var(--line);
 h3 { font-size: 1.05rem; margin: 1.2rem 0 .3rem; }
 p, ul, ol { margin: .4rem 0; }
 table { width: 100%; margin: .6rem 0 1rem; font-size: .94rem; }
-th, td { border: 1px solid var(--line); padding: .3rem .6rem; text-align: left; vertical-align: top; overflow-wrap: break-word; }
+th, td { border: 1px solid var(--line); padding: .3rem .6rem; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
 th { background: var(--fill); white-space: nowrap; }
 th[scope=row] { width: 9.5rem; font-weight: 400; }
 main { overflow-x: auto; }
@@ -97,6 +98,14 @@ def executed(home: Path, cards: Iterable[Card]) -> Callable[[Card], str]:
 def notebook(card: Card) -> str:
     """A card with a link from a notebook in `runbooks/` to its runbook, where it has one."""
     return f"[{label(card)}](../{quote(card.notebook)})" if card.notebook else label(card)
+
+
+def date(iso: str) -> str:
+    """`2 Dec` of an ISO date; what is none as it is, inert."""
+    try:
+        return f"{dt.date.fromisoformat(iso):%-d %b}"
+    except ValueError:
+        return plain(iso)
 
 
 def clock(board: Board, at: dt.datetime) -> str:

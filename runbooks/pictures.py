@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import standups
 
 from kit import flow, hours
+from kit import plan as plans
 from kit.cards import BLOCKED, DOING, DONE, REVIEW, STATES, TODO, Board, Card
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ WHITE, SOFT = "#ffffff", "#55606b"
 def states(ax: Axes, board: Board) -> None:
     """How many cards of each workstream are in which column: a bar for each, told by pattern as well as by colour."""
     lanes = [lane for lane in board.lanes if standups.work(board, lane.id)]
+    lanes.sort(key=lambda lane: lane.id == plans.EVENT)
     left = [0] * len(lanes)
     for state in (DONE, REVIEW, DOING, BLOCKED, TODO):
         counts = [sum(c.state == state for c in standups.work(board, lane.id)) for lane in lanes]
@@ -52,7 +54,7 @@ def ages(ax: Axes, board: Board) -> None:
         told = f"  {card.state}{', longer than usual' if card.key in old else ''}"
         ax.text(age, row, told, va="center", fontsize=9, color=SOFT)
     ax.set_yticks(range(len(cards)), [card.key for card in cards])
-    ax.invert_yaxis()
+    ax.set_ylim(max(len(cards), 6) - 0.5, -0.5)
     ax.margins(x=0.45)
     if not cards:
         _nothing(ax, "No card is under way.")

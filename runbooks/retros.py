@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -171,11 +172,14 @@ def notes(board: Board, day: int) -> list[tuple[str, Note]]:
     return sorted(told, key=lambda pair: pair[1].at)
 
 
-def sayings(given: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
-    """What people said under each heading, without what is empty."""
+def sayings(
+    given: Mapping[str, Sequence[Any]], before: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, list[str]]:
+    """What people said under each heading, each once and without what is empty, after what they said `before`."""
+    told = {name: [*(before or {}).get(name, []), *given.get(name, [])] for name in said.ASKED}
     return {
-        name: [line for one in given.get(name, []) if (line := " ".join(str(one).split()))]
-        for name in said.ASKED
+        name: list(dict.fromkeys(line for one in lines if (line := " ".join(str(one).split()))))
+        for name, lines in told.items()
     }
 
 
@@ -219,7 +223,8 @@ def document(
         pictures: lines that show the day's pictures.
     """
     plain = documents.plain
-    pace = flow.required(board, day)
+    own = tuple(card for card in board.cards if not standups.ceremony(card))
+    pace = flow.required(dataclasses.replace(board, cards=own), day)
     lines = [
         f"# Retro of day {day}",
         "",
@@ -247,7 +252,8 @@ def document(
         )
     if answered:
         rows = [
-            [documents.label(c), plain(c.owner), plain(c.due), c.state, plain(why)] for c, why in answered
+            [documents.label(c), plain(c.owner), documents.date(c.due), c.state, plain(why)]
+            for c, why in answered
         ]
         lines += ["## What became of the actions before"]
         lines += documents.table(["Action", "Owner", "Due", "State", "Answer"], rows)
@@ -261,7 +267,7 @@ def document(
             for key, note in quotes[-8:]
         )
     lines += ["## Actions"]
-    rows = [[plain(a.title), plain(a.owner), plain(a.due)] for a in agreed]
+    rows = [[plain(a.title), plain(a.owner), documents.date(a.due)] for a in agreed]
     return lines + (documents.table(["Action", "Owner", "Due"], rows) if rows else ["", "None.", ""])
 
 

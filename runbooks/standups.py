@@ -26,6 +26,7 @@ __all__ = [
     "before",
     "coded",
     "document",
+    "earlier",
     "filled",
     "form",
     "helpless",
@@ -76,9 +77,13 @@ class Lane:
 
 
 def words(
-    plan: plans.Plan, focus: Mapping[str, Any], decision: Mapping[str, Any], confidence: Mapping[str, Any]
+    plan: plans.Plan,
+    focus: Mapping[str, Any],
+    decision: Mapping[str, Any],
+    confidence: Mapping[str, Any],
+    earlier: Mapping[str, said.Word] | None = None,
 ) -> dict[str, said.Word]:
-    """What people say, by workstream.
+    """What people say, by workstream; where they say nothing, what they said `earlier` at the same standup.
 
     Raises:
         UsageError: there is no such workstream, or a confidence is not 1 to 5 (0: not said).
@@ -92,12 +97,13 @@ def words(
             raise UsageError(
                 f"The confidence of {name} is {value!r}.", "Say 1 (we will not make it) to 5 (we will), or 0."
             )
+    old = {name: (earlier or {}).get(name, said.Word(name)) for name in known}
     return {
         name: said.Word(
             name,
-            str(focus.get(name, "")).strip(),
-            str(decision.get(name, "")).strip(),
-            int(confidence.get(name, 0)),
+            str(focus.get(name, "")).strip() or old[name].focus,
+            str(decision.get(name, "")).strip() or old[name].decision,
+            int(confidence.get(name, 0)) or old[name].confidence,
         )
         for name in known
     }
@@ -112,6 +118,11 @@ def before(held: Iterable[said.Standup], day: int, part: str) -> dict[str, said.
         for word in standup.words
         if word.focus or word.decision or word.confidence
     }
+
+
+def earlier(held: Iterable[said.Standup], day: int, part: str) -> dict[str, said.Word]:
+    """What each workstream has said at this standup already."""
+    return {word.lane: word for s in held if (s.day, s.part) == (day, part) for word in s.words}
 
 
 def lanes(
@@ -133,7 +144,7 @@ def lanes(
     became, old, over = flow.since(board, since), flow.ageing(board), flow.over_limit(board)
     stuck = [block for block in flow.blocks(board) if block.closed is None]
     found = []
-    for lane in board.lanes:
+    for lane in sorted(board.lanes, key=lambda lane: lane.id == plans.EVENT):  # the event's own work last
         cards = work(board, lane.id)
         if not cards:
             continue
@@ -142,6 +153,7 @@ def lanes(
             return tuple(c for c in chosen if c.workstream == lane.id and not ceremony(c))
 
         waiting = [c for c in cards if c.state == TODO and not c.ready]
+        again = (c for c in cards if c.state == DONE and c not in became["done"] and _again(c, since))
         found.append(
             Lane(
                 id=lane.id,
@@ -149,7 +161,7 @@ def lanes(
                 lead=lane.lead,
                 goal=before[lane.id].focus if lane.id in before else "",
                 today=tuple(c for c in cards if c.day == day),
-                done=mine(became["done"]),
+                done=(*mine(became["done"]), *again),
                 blocked=tuple(b for b in stuck if b.card.workstream == lane.id),
                 ageing=mine(c for c in old if c.state != BLOCKED),
                 failed=tuple(_failed(card, since) for card in mine(became["failed"])),
@@ -170,6 +182,11 @@ def work(board: Board, lane: str) -> tuple[Card, ...]:
 def ceremony(card: Card) -> bool:
     """Whether the card is one of the event's own ceremonies."""
     return card.workstream == plans.EVENT and card.source == "plan"
+
+
+def _again(card: Card, since: dt.datetime) -> bool:
+    """Whether a card that was done before was done again since."""
+    return any(event.type == "completed" and event.ts > since for event in card.history)
 
 
 def _next_of(cards: Iterable[Card], team: str) -> Card | None:
@@ -308,7 +325,8 @@ def _failure(failed: Failed, link: Callable[[Card], str]) -> str:
 
 def _next(lane: Lane, link: Callable[[Card], str]) -> str:
     if lane.next:
-        return "<br>".join(dict.fromkeys(map(link, lane.next)))
+        owned = (f"{link(c)}, {documents.plain(c.owner, 40)}" if c.owner else link(c) for c in lane.next)
+        return "<br>".join(dict.fromkeys(owned))
     if lane.waits is not None:
         return f"{documents.label(lane.waits)} waits for {documents.plain(', '.join(lane.waits.waits))}"
     return "" if any(c.state in (DOING, REVIEW) for c in lane.today) else "all cards are begun or done"

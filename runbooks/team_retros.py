@@ -7,6 +7,7 @@ import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import documents
@@ -35,11 +36,13 @@ __all__ = [
 ]
 
 CAUSES: Mapping[str, str] = {
+    "check": r"checkfailed|✗",
+    "order": r"missinginput|not there yet|not done yet|skipped",
     "quota": r"quota|limit ?exceeded|resourcelimit|service limit|throttl|too many requests",
-    "permission": r"access ?denied|not authori[sz]ed|unauthori[sz]ed|permission|forbidden|\brole\b|\bpolicy\b|credential|\bscp\b|expiredtoken",
+    "permission": r"access ?denied|not authori[sz]ed|unauthori[sz]ed|permission|forbidden|\brole\b|\bpolicy\b|credential|\bscp\b|expiredtoken|identity|openid|\bsso\b|login|log in",
     "capacity": r"capacity|out of memory|memoryerror|no space|disk",
-    "network": r"timed? ?out|connect|endpoint url|proxy|dns|\bvpn\b|network|firewall",
-    "data": r"\bdata\b|column|label|schema|\bcsv\b|file not found|nosuchkey",
+    "network": r"timed? ?out|connect|endpoint url|proxy|dns|\bvpn\b|network|firewall|subnet|\broute\b",
+    "data": r"\bdata\b|column|label|schema|\bcsv\b|delivery|parquet|keyerror|filenotfound|nosuchkey|means",
     "decision": r"decision|decide|approv|waiting for|sign",
 }
 """Why something stopped, by the words in what people and AWS said; the first that fits counts."""
@@ -117,7 +120,7 @@ def timings(board: Board) -> list[Timing]:
     by_id: dict[str, list[tuple[Card, float]]] = {}
     for card in board.cards:
         time = flow.cycle_time(board, card)
-        if card.minutes and time is not None and not standups.ceremony(card):
+        if card.minutes and card.notebook and time is not None and not standups.ceremony(card):
             by_id.setdefault(card.id, []).append((card, time / dt.timedelta(minutes=1)))
     rows = [
         Timing(told[0][0], told[0][0].minutes, statistics.median(minutes for _, minutes in told), len(told))
@@ -227,7 +230,7 @@ def document(
     lines += [] if notes.findings else ["", "Nothing was written.", ""]
     lines += ["## Defects of runbooks, by notebook and cell"]
     rows = [
-        [plain(d.notebook), plain(d.cell) or "?", plain(f"{d.error}: {d.line}", 140), str(d.times),
+        [plain(PurePosixPath(d.notebook).name), plain(d.cell) or "?", plain(f"{d.error}: {d.line}", 140), str(d.times),
          plain(", ".join(d.cards)), "over" if d.over else "■ open"]
         for d in found
     ]  # fmt: skip

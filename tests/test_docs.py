@@ -16,6 +16,7 @@ from kit.cli import cli
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "runbooks" / "guide.md").read_text(encoding="utf-8")
 PLAN = plan.load(ROOT / "runbooks" / "plan.yml")
 
 
@@ -37,6 +38,7 @@ def lines_of_commands() -> list[list[str]]:
         for b in blocks("sh", text)
         for line in b.splitlines()
     ]
+    lines += re.findall(r"`(kit [^`]+)`", GUIDE)
     return [re.findall(r'"[^"]*"|\S+', line) for line in lines if line.startswith("kit ")]
 
 
@@ -60,12 +62,34 @@ def test_every_kit_command_in_the_documents_exists_with_its_options(words: list[
     assert not unknown, f"{' '.join(words)}: unknown options {unknown}"
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "kit/local_aws/README.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", "kit/local_aws/README.md", "runbooks/guide.md"]
+)
 def test_links_lead_somewhere(document: str) -> None:
     path = ROOT / document
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text(encoding="utf-8"))
     broken = [t for t in targets if not (path.parent / t).exists()]
     assert not broken
+
+
+def test_the_guides_own_links_lead_to_its_headings() -> None:
+    headings = {
+        re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-")
+        for h in re.findall(r"^#+ (.+)$", GUIDE, re.MULTILINE)
+    }
+    assert set(re.findall(r"\]\(#([^)]+)\)", GUIDE)) <= headings
+
+
+def test_the_guides_agenda_is_the_plans() -> None:
+    agenda = []
+    for day, text in enumerate(re.split(r"^### Day \d", GUIDE, flags=re.MULTILINE)[1:], 1):
+        rows = re.findall(r"^\| (\d\d:\d\d) \| (\w+) \| [^|]*\]\((\S+)\)[^|]*\| (\d+) \|", text, re.MULTILINE)
+        agenda += [(day, clock, id, f"runbooks/{name}", int(length)) for clock, id, name, length in rows]
+    planned = [(c.day, c.at, c.id, c.notebook, c.minutes) for c in PLAN.ceremonies if c.at]
+    assert sorted(set(planned) - set(agenda)) == [], "the guide lacks them"
+    assert (
+        sorted(a for a in set(agenda) - set(planned) if a[2] in {c.id for c in PLAN.ceremonies if c.at}) == []
+    )
 
 
 def test_make_targets_named_in_the_documents_exist() -> None:

@@ -60,6 +60,17 @@ def test_every_card_has_its_notebook() -> None:
     assert not missing, f"the plan names notebooks that do not exist: {missing}; make them with `kit new`"
 
 
+def test_a_notebook_of_several_cards_is_told_which_it_is() -> None:
+    notebooks = [c.notebook for c in PLAN.cards]
+    shared = [c for c in PLAN.cards if notebooks.count(c.notebook) > 1]
+    untold = [c.id for c in shared if c.parameters.get("card") != c.id]
+    assert not untold, f"in the plan, give these `parameters: {{ card: <id> }}`: {untold}"
+    for name in {c.notebook for c in shared}:
+        ids = [c.id for c in shared if c.notebook == name]
+        defaults = {p.name: p.default for p in frame.read(ROOT / name).parameters}
+        assert defaults.get("card") == ids[0], f"{name}: its parameter `card` is {ids[0]} by default"
+
+
 def test_every_notebook_is_in_the_plan() -> None:
     listed = {ROOT / c.notebook for c in PLAN.cards} | {TEMPLATE}
     stray = [str(p.relative_to(ROOT)) for p in NOTEBOOKS if p not in listed]
