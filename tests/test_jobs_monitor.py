@@ -170,6 +170,15 @@ def test_violations_say_what_is_wrong_with_the_data(lab: Lab) -> None:
     assert "contract: values that the baseline does not have, such as three-year" in said
 
 
+def test_more_missing_values_are_a_violation_only_where_that_is_no_chance(lab: Lab) -> None:
+    few, many = lab.month("2025-10")[:15], lab.month("2025-10")
+    for row in few[:1] + many[:30]:
+        row["late_payments"] = None
+    assert lab.watched("few", few)["violations"] == []  # 6.7% of 15 rows
+    [said] = lab.watched("many", many)["violations"]
+    assert said.startswith("late_payments: 7.5% missing")
+
+
 def test_what_moves_the_scores_is_told(lab: Lab) -> None:
     told = lab.watched("usual", lab.month("2025-11"))
     weights = told["weights"]

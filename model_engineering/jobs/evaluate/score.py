@@ -107,7 +107,10 @@ def requests(
         )
     found = whole[[n for n in whole if n in wanted]].iloc[[n - 1 for n in numbers]].astype(object)
     nothing: Any = None
-    return list(found.where(found.notna(), nothing).to_dict("records"))
+    plain: list[dict[str, Any]] = [
+        dict(zip(list(found), row, strict=True)) for row in found.where(found.notna(), nothing).to_numpy()
+    ]
+    return plain
 
 
 def made(schema: dict[str, Any], recipe: Mapping[str, Any]) -> bool:

@@ -74,13 +74,21 @@ def p_value(then: pd.Series, now: pd.Series, kind: str, bins: Sequence[Any]) -> 
     if kind == "category":
         return spread
     held = [one.dropna().to_numpy(dtype=float) for one in (then, now)]
-    if not all(map(len, held)):
-        return spread
+    if min(map(len, held)) < 2:
+        return spread  # too few for a test of how they lie
     empty = np.array([[one.isna().sum(), one.notna().sum()] for one in (then, now)])
     lost = float(stats.chi2_contingency(empty).pvalue) if empty[:, 0].sum() and empty[:, 1].sum() else 1.0
     return min(
         1.0, 2 * min(float(stats.ks_2samp(*held, method="asymp").pvalue), lost)
     )  # two tests: values, and whether there is one
+
+
+def more_missing(then: pd.Series, now: pd.Series) -> float:
+    """The chance of a larger share of missing values like this if nothing changed (Fisher's exact test): not corrected."""
+    from scipy import stats
+
+    counts = [[values.isna().sum(), values.notna().sum()] for values in (now, then)]
+    return float(stats.fisher_exact(counts, alternative="greater").pvalue)
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -56,7 +56,7 @@ NAMESPACE = "eba/monitor"
 MOST = 20_000
 """Rows of the baseline that are kept, for the tests: more do not make them sharper in a way that matters."""
 MORE_MISSING = 0.05
-"""By how much the share of missing values may grow before it is a violation."""
+"""By how much the share of missing values may grow before it is a violation, where that is no chance."""
 
 
 def options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -148,7 +148,7 @@ def watch(chosen: argparse.Namespace, model: models.Model) -> None:
         {"prediction": "number"}, chosen.alpha, chosen.psi,
     )  # fmt: skip
     weights = model.weights(rows)
-    violations = violated(features, then, now, model.unreadable(rows), len(rows))
+    violations = violated(features, then, now, model.unreadable(rows), chosen.alpha)
     judged = quality.judged(read, chosen.labels, model.schema, known["promised"], chosen.worse, chosen.seed)
     drifted = [one for one in features if one.drifted]
     metrics = {
@@ -192,12 +192,14 @@ def violated(
     then: pd.DataFrame,
     now: pd.DataFrame,
     unreadable: dict[str, int],
-    rows: int,
+    alpha: float,
 ) -> list[str]:
-    """What is wrong with the data themselves, in words."""
-    found = [f"{name}: {count} of {rows} values are no numbers" for name, count in unreadable.items()]
-    for one in features:
-        if one.name not in unreadable and one.missing_now > one.missing_then + MORE_MISSING:
+    """What is wrong with the data themselves, in words. alpha: the chance to say that of data in which nothing changed."""
+    found = [f"{name}: {count} of {len(now)} values are no numbers" for name, count in unreadable.items()]
+    chances = drift.holm([drift.more_missing(then[one.name], now[one.name]) for one in features])
+    for one, chance in zip(features, chances, strict=True):
+        more = chance < alpha and one.missing_now > one.missing_then + MORE_MISSING
+        if more and one.name not in unreadable:
             found.append(f"{one.name}: {one.missing_now:.1%} missing, {one.missing_then:.1%} before")
         if one.kind == "category":
             unknown = sorted(set(now[one.name].dropna()) - set(then[one.name].dropna()))
