@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import os
 import re
@@ -11,7 +12,7 @@ from typing import Any
 
 import click
 
-from kit import aws, board_formats, board_history, board_import, cards, journal, paths, plan, raw
+from kit import aws, board_formats, board_history, board_import, cards, clocks, journal, paths, plan, raw
 from kit import board as boards
 from kit.aws import TARGETS
 from kit.errors import UsageError
@@ -344,9 +345,10 @@ def history(id: str, target: str) -> None:
 @click.command("problems")
 @target_option
 def problems(target: str) -> None:
-    """Lines of the journal that could not be read, with file and line."""
-    found = Wall(target).journal.problems()
-    click.echo("\n".join(found) if found else "Every line of the journal reads well.")
+    """Lines of the journal that could not be read, with file and line; and clocks that disagree."""
+    book = Wall(target).journal
+    found = book.problems() + clocks.skews(book.snapshot(), dt.datetime.now(dt.UTC))
+    click.echo("\n".join(found) if found else "Every line of the journal reads well, and the clocks agree.")
 
 
 looks = (show, history, export, problems)

@@ -7,11 +7,8 @@ acknowledged when `append` returns: it was written with one `write(2)` and synce
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime as dt
-import errno
-import fcntl
 import json
 import math
 import os
@@ -29,12 +26,18 @@ from kit.errors import JournalError
 __all__ = ["Cursor", "Event", "Journal", "here", "line", "merged", "open", "ulid"]
 
 VERSION = 1
+INSTANT = dt.timedelta(microseconds=1)
+CLOCKS_APART = dt.timedelta(days=366)  # what is further ahead is no clock, but a foreign hand
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32, as in the ULID specification
 
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened. `ts` is UTC with microseconds, `seq` counts from 1 in its writer's file, `data` is JSON."""
+    """One thing that happened. `ts` is UTC with microseconds, `seq` counts from 1 in its writer's file, `data` is JSON.
+
+    `late` is by how many seconds its writer's clock was behind what that writer had read of the card; `ts` then is
+    just after it, so that on a card what was done later counts later, whatever the clocks say.
+    """
 
     id: str
     ts: dt.datetime
@@ -48,6 +51,7 @@ class Event:
     account: str = ""
     data: Mapping[str, Any] = field(default_factory=dict, hash=False)
     v: int = VERSION
+    late: float = 0.0
 
 
 class Place(NamedTuple):
@@ -103,6 +107,8 @@ def line(event: Event) -> bytes:
     """The event as one line of a writer's file, newline included. Its data must be JSON."""
     raw = {f.name: getattr(event, f.name) for f in dataclasses.fields(Event)}
     raw = {"v": raw.pop("v"), **raw, "ts": _stamp(event.ts)}
+    if not event.late:
+        del raw["late"]
     # A lone surrogate is no character; "replace" keeps the rest of the text.
     return json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
 
@@ -123,6 +129,8 @@ def open(
 
         store = Bucket.at(str(where))
     else:
+        from kit.journal_folder import Folder
+
         store = Folder(Path(where).expanduser())
     return Journal(store, who or paths.person(), clock or _now)
 
@@ -140,6 +148,8 @@ class Journal:
         self.who = who
         self._clock = clock
         self._writer = _Writer(who, clock())
+        self._latest: dict[str, dt.datetime] = {}  # of each card, the last time that was read or written here
+        self._read: Cursor = {}
 
     def __repr__(self) -> str:
         return f"<Journal {self.store}>"
@@ -156,7 +166,8 @@ class Journal:
     ) -> Event:
         """Record one event and return it as every reader will see it. When this returns, it survives a crash.
 
-        Numbers that JSON cannot hold (nan, inf) are kept as text. Times of one writer never run backwards.
+        Numbers that JSON cannot hold (nan, inf) are kept as text. The time is this machine's, or just after
+        what was read of the card before, if that is later.
 
         Raises:
             JournalError: the data is no JSON, or the place cannot be written; then the event is not recorded, and
@@ -166,12 +177,21 @@ class Journal:
         if writer.pid != os.getpid():  # a forked child writes its own file
             writer = self._writer = _Writer(self.who, self._clock())
         with writer.lock:
-            ts = max(self._clock().astimezone(dt.UTC), writer.last + dt.timedelta(microseconds=1))
+            own = max(self._clock().astimezone(dt.UTC), writer.last + INSTANT)
+            read = self._latest.get(card, own)
+            ts = read + INSTANT if card and own <= read < own + CLOCKS_APART else own
+            late = (ts - own).total_seconds()
             facts = (ulid(ts), ts, writer.seq + 1, self.who, paths.host(), type, card, team, target, account)
-            written = line(Event(*facts, data=_plain(data, type)))
+            written = line(Event(*facts, data=_plain(data, type), late=late if late >= 1 else 0.0))
             self.store.append(writer.name, written)
-            writer.seq, writer.last = writer.seq + 1, ts
-        return _event(written)
+            writer.seq, writer.last = writer.seq + 1, own
+            event = _event(written)
+            self._known([event])
+        return event
+
+    def catch_up(self) -> None:
+        """Read what is new, so that the next event counts after it on its card."""
+        self._read = self._scan(self._read)[2]
 
     def changed_since(self, cursor: Cursor | None = None) -> tuple[list[Event], Cursor]:
         """The events recorded since the cursor (None: all of them), by (ts, id), and the cursor for the next call."""
@@ -206,7 +226,13 @@ class Journal:
                     f"{part.name} line {len(lines) + 1}: unfinished; its writer was stopped, or is writing"
                 )
             after[part.name] = Place(part.tag, part.start + len(part.content) - len(tail))
+        self._known(events)
         return merged(events), problems, after
+
+    def _known(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if event.ts > self._latest.get(event.card, event.ts - INSTANT):
+                self._latest[event.card] = event.ts
 
 
 class _Writer:
@@ -219,103 +245,6 @@ class _Writer:
         self.lock = threading.Lock()
         self.seq = 0
         self.last = dt.datetime.min.replace(tzinfo=dt.UTC)
-
-
-@dataclass(frozen=True)
-class Folder:
-    """The writers' files in a folder."""
-
-    path: Path
-
-    def __str__(self) -> str:
-        return str(self.path)
-
-    def parts(self, cursor: Cursor) -> Iterator[Part]:
-        """Every `*.jsonl` from where the cursor ends; a file that became shorter, from its start."""
-        try:
-            names = sorted(f.name for f in self.path.iterdir() if f.name.endswith(".jsonl"))
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise _refused(error, self.path) from None
-        for name in names:
-            start = cursor[name].offset if name in cursor else 0
-            try:
-                # Opening, not just stat: NFS shows another host's appends to those who open the file afterwards.
-                with (self.path / name).open("rb") as file:
-                    size = os.fstat(file.fileno()).st_size
-                    start = start if start <= size else 0
-                    file.seek(start)
-                    yield Part(name, "", start, file.read())
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                yield Part(name, "", start, b"", f"cannot be read ({error.strerror})")
-
-    def append(self, name: str, line: bytes) -> None:
-        """One write and a sync. A tail that was torn gets its newline first; a write that failed is taken back."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            fd = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        except OSError as error:
-            raise _refused(error, self.path) from None
-        try:
-            _lock(fd)
-            size = os.fstat(fd).st_size
-            torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-            line = b"\n" + line if torn else line
-            try:
-                if os.write(fd, line) != len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fsync(fd)
-            except OSError:
-                with contextlib.suppress(OSError):  # where even this fails, the next append heals the tail
-                    os.ftruncate(fd, size)
-                raise
-            if size == 0:
-                self._sync()
-        except OSError as error:
-            raise _refused(error, self.path) from None
-        finally:
-            os.close(fd)
-
-    def _sync(self) -> None:
-        """Make a new file's name durable."""
-        fd = os.open(self.path, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-
-def _lock(fd: int) -> None:
-    """Lock the writer's own file. File systems without locks do without: only its one writer opens it to write."""
-    try:
-        fcntl.lockf(fd, fcntl.LOCK_EX)
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP):
-            raise
-
-
-def _refused(error: OSError, folder: Path) -> JournalError:
-    """The two lines for a folder that cannot be read or written."""
-    kept = "Nothing recorded before is lost."
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return JournalError(
-            f"The journal {folder} cannot grow: the disk is full.", f"Free some space, then repeat. {kept}"
-        )
-    if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        return JournalError(
-            f"The journal {folder} is, or lies under, a file.", "Set KIT_BOARD or KIT_HOME to a folder."
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return JournalError(
-            f"The journal {folder} is closed to {paths.person()}: {error.strerror}.",
-            f"Allow it in the folder's permissions, or set KIT_BOARD to another folder. {kept}",
-        )
-    return JournalError(
-        f"The journal {folder}: {error.strerror or error}.", f"Mend this, then repeat. {kept}"
-    )
 
 
 def _now() -> dt.datetime:
@@ -380,8 +309,8 @@ def _event(line: bytes) -> Event:
     return Event(**values)
 
 
-_TYPES = {
-    f.name: {"ts": str, "seq": int, "v": int, "data": dict}.get(f.name, str)
+_TYPES: dict[str, Any] = {
+    f.name: {"ts": str, "seq": int, "v": int, "data": dict, "late": (int, float)}.get(f.name, str)
     for f in dataclasses.fields(Event)
 }
 _REQUIRED = ("id", "ts", "seq", "who", "host", "type")

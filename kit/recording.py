@@ -180,6 +180,7 @@ class Runbook:
                 f"{self.card.id} is not done: {checks.shown(failed)} did not hold.",
                 "Correct it, run its cell again, then this one.",
             )
+        self._journal.catch_up()
         self._record(
             "completed",
             run=self.run,
