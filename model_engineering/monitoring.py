@@ -80,23 +80,19 @@ def periods(
 
 
 def planted(part: pd.DataFrame, schema: Mapping[str, Any], columns: Sequence[str]) -> pd.DataFrame:
-    """The rows with a change that is known: numbers half as large again, categories all the most frequent one."""
+    """The rows with a change that is known: numbers moved up by the width of their middle 80 in 100, categories all the most frequent one."""
+    import pandas as pd
+
     kinds = {one["column"]: one["kind"] for one in schema["request"]}
     made = part.copy()
     for name in columns:
         if kinds[name] == "number":
-            made[name] = [None if text is None else _larger(text) for text in part[name]]
+            values = pd.to_numeric(part[name], errors="coerce")
+            wide = values.quantile(0.9) - values.quantile(0.1) or values.max() - values.min() or 1.0
+            made[name] = part[name].where(values.isna(), (values + wide).astype(str))
         else:
             made[name] = part[name].value_counts().index[0]
     return made
-
-
-def _larger(text: str) -> str:
-    try:
-        value = float(text)
-    except ValueError:
-        return text
-    return str(1.5 * value + 1)
 
 
 def send(

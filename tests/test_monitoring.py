@@ -68,7 +68,7 @@ def test_a_planted_change_is_one_of_the_columns_that_were_named() -> None:
     )
     made = monitoring.planted(part, SCHEMA, ["contract", "data_gb"])
     assert made["contract"].tolist() == ["a", "a", "a"]
-    assert made["data_gb"].tolist() == ["2.5", None, "x"]
+    assert made["data_gb"].tolist() == ["2.0", None, "x"]
     assert made["tenure_months"].tolist() == ["1", "2", "3"]
 
 
