@@ -41,7 +41,7 @@ h2 { font-size: 1.3rem; margin: 2rem 0 .4rem; border-top: 1px solid var(--line);
 h3 { font-size: 1.05rem; margin: 1.2rem 0 .3rem; }
 p, ul, ol { margin: .4rem 0; }
 table { width: 100%; margin: .6rem 0 1rem; font-size: .94rem; }
-th, td { border: 1px solid var(--line); padding: .3rem .6rem; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
+th, td { border: 1px solid var(--line); padding: .3rem .6rem; text-align: left; vertical-align: top; overflow-wrap: break-word; }
 th { background: var(--fill); white-space: nowrap; }
 th[scope=row] { width: 9.5rem; font-weight: 400; }
 main { overflow-x: auto; }
@@ -60,6 +60,7 @@ def plain(words: Any, most: int = 0) -> str:
     """
     line = " ".join("".join(c if c.isprintable() else " " for c in str(words)).split())
     line = f"{line[: most - 1].rstrip()}…" if 0 < most < len(line) else line
+    line = re.sub(r"\S{25,}", lambda long: re.sub(r"[/_.:,=-](?=\w)|[^\s/_.:,=-]{30}", "\\g<0>\u200b", long[0]), line)
     line = re.sub(r"([\\`*_{}\[\]<>|#~$&!])", r"\\\1", line).replace(r"\&", "&amp;").replace(r"\<", "&lt;")
     return re.sub(r"^([-+=]|\d+(?=[.)]))", r"&#8203;\1", line)
 

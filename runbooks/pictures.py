@@ -35,7 +35,7 @@ def states(ax: Axes, board: Board) -> None:
             label=state,
         )  # fmt: skip
         ink = "#1c2127" if state == TODO else WHITE
-        box = {"facecolor": COLOURS[state], "edgecolor": "none", "pad": 1.5}
+        box = {"facecolor": COLOURS[state], "edgecolor": "none", "pad": 2.5}
         ax.bar_label(bars, [str(n) if n else "" for n in counts], label_type="center", color=ink, bbox=box)
         left = [a + b for a, b in zip(left, counts, strict=True)]
     ax.set_yticks(range(len(lanes)), [lane.title for lane in lanes])

@@ -230,7 +230,7 @@ def document(
     lines += [] if notes.findings else ["", "Nothing was written.", ""]
     lines += ["## Defects of runbooks, by notebook and cell"]
     rows = [
-        [plain(PurePosixPath(d.notebook).name), plain(d.cell) or "?", plain(f"{d.error}: {d.line}", 140), str(d.times),
+        [plain(PurePosixPath(d.notebook).stem), plain(d.cell) or "?", plain(f"{d.error}: {d.line}", 140), str(d.times),
          plain(", ".join(d.cards)), "over" if d.over else "■ open"]
         for d in found
     ]  # fmt: skip
