@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
 from pathlib import Path
 from textwrap import indent
@@ -180,18 +181,23 @@ class _Progress:
 
 @cli.command("report")
 @click.option("--day", type=int, help="The day of the event; without it, every day so far.")
+@click.option("--pdf", "as_pdf", is_flag=True, help="Print it as PDF as well, with a Chromium found here.")
 @target_option
-def report_command(day: int | None, target: str) -> None:
+def report_command(day: int | None, as_pdf: bool, target: str) -> None:
     """Write the day-end report: one HTML file that needs no network."""
-    from kit import report
+    from kit import daily, pdf, report
 
     wall = cli_board.Wall(target)
     days = range(1, len(wall.plan.event.dates) + 1)
     if day is not None and day not in days:
         raise UsageError(f"The event has no day {day}.", f"Its days are 1 to {len(days)}.")
     events = wall.events()
-    for number in days if day is None else [day]:
-        click.echo(f"Report: {report.day(wall.plan, events, number, home=wall.home)}")
+    until = daily.so_far(wall.plan, events, dt.datetime.now(dt.UTC))
+    for number in days[:until] if day is None else [day]:
+        page = report.day(wall.plan, events, number, home=wall.home)
+        click.echo(f"Report: {page}")
+        if as_pdf:
+            click.echo(f"PDF:    {pdf.printed(page)}")
 
 
 @cli.command("page")
