@@ -93,6 +93,12 @@ class Day:
         return tuple(card for lane in self.lanes for card in lane.cards)
 
     @property
+    def planned(self) -> tuple[Card, ...]:
+        """The cards that were to be done on this day or before."""
+        event = self.board.event
+        return tuple(c for c in self.board.cards if c.day <= self.number and _due(c, event, self.number))
+
+    @property
     def teams(self) -> tuple[str, ...]:
         """The teams that do the same subtasks; none if there is one."""
         return self.board.teams
@@ -152,6 +158,10 @@ def content(plan: plans.Plan, events: Iterable[Event], day: int, now: dt.datetim
         or (card.day < day and card.state != DONE)
         or any(on.get(event.id) == day for event in card.history)
     ]
+    together = {card.id for card in shown if card.team}
+    keys = {card.key for card in shown}
+    shown = [c for c in wall.cards if c.key in keys or (c.team and c.id in together)]
+    due = tuple(c for c in wall.cards if _due(c, plan.event, day))
     blocks = flow.blocks(wall)
     touched = [
         b
@@ -169,7 +179,7 @@ def content(plan: plans.Plan, events: Iterable[Event], day: int, now: dt.datetim
         at=at,
         rehearsed=_rehearsed(plan.event, day, today),
         places=_places(counted),
-        lanes=tuple(_lane(wall, lane, shown, day, blocks, ended.get(day, []), day_of) for lane in wall.lanes),
+        lanes=tuple(_lane(wall, lane, shown, day, blocks, ended.get(day, []), day_of) for lane in sorted(wall.lanes, key=lambda lane: lane.id == plans.EVENT)),
         changes=_changes(before, wall),
         mended=tuple(c for c in shown if not c.failed and any(e.type == "failed" and on.get(e.id) == day for e in c.history)),
         blocks=tuple(sorted(touched, key=lambda b: (b.closed is not None, b.opened))),
@@ -178,7 +188,7 @@ def content(plan: plans.Plan, events: Iterable[Event], day: int, now: dt.datetim
         typical_before=flow.typical(time for _, time in ended.get(day - 1, [])),
         ageing=flow.ageing(wall),
         over=flow.over_limit(wall),
-        pace=flow.required(wall, day) if live else None,
+        pace=flow.required(dataclasses.replace(wall, cards=due), day) if live else None,
         decisions=tuple(d for d in said.decisions(counted, charter=True) if d.decided is None or day_of(d.decided, "") == day or not live),
         standups=tuple(s for s in said.standups(counted, day_of_event) if s.day == day),
         retro=retros.get(day),
@@ -239,6 +249,11 @@ def _closing(event: plans.Event, day: int, now: dt.datetime, counted: Sequence[E
     return max(last, closes if passed else now)
 
 
+def _due(card: Card, event: plans.Event, day: int) -> bool:
+    """Whether a card must be done on its day: an action that is due after the day's date need not."""
+    return card.state == DONE or not card.due or card.due <= event.dates[day - 1].isoformat()
+
+
 def _lane(
     wall: Board,
     lane: plans.Workstream,
@@ -249,7 +264,7 @@ def _lane(
     day_of: DayOf,
 ) -> Lane:
     cards = [c for c in shown if c.workstream == lane.id]
-    planned = [c for c in cards if c.day == day]
+    planned = [c for c in cards if c.day == day and _due(c, wall.event, day)]
     order = {state: n for n, state in enumerate((BLOCKED, DOING, REVIEW, DONE, TODO))}
     if not any(c.team for c in cards):
         cards.sort(key=lambda c: order[c.state])

@@ -53,6 +53,7 @@ def over_days(board: Board, day_of: Callable[[Event], int]) -> tuple[Series, ...
                     told = Value(event.ts, day_of(event), card.id, float(value))
                     found.setdefault((card.workstream, name, card.team), []).append(told)
     order = {lane.id: n for n, lane in enumerate(board.lanes)}
+    teams = {team: n for n, team in enumerate(board.teams)}
     first: dict[tuple[str, str], int] = {}
     for lane, name, _ in found:
         first.setdefault((lane, name), len(first))
@@ -61,7 +62,7 @@ def over_days(board: Board, day_of: Callable[[Event], int]) -> tuple[Series, ...
         for (lane, name, team), values in found.items()
         if len(values) > 1
     ]
-    return tuple(sorted(several, key=lambda s: (order.get(s.lane, 0), first[s.lane, s.name], s.team)))
+    return tuple(sorted(several, key=lambda s: (order.get(s.lane, 0), first[s.lane, s.name], teams.get(s.team, -1))))
 
 
 def _holds(event: Event) -> bool:

@@ -37,10 +37,10 @@ class Ahead:
 
 def headline(day: daily.Day) -> str:
     """`5 of 7 cards of day 1 are done. 1 is blocked, 1 failed its last run. 2 of earlier days are still open.`"""
-    cards = [c for c in day.board.cards if c.day == day.number]
+    cards = [c for c in day.planned if c.day == day.number]
     done, blocked = (sum(c.state == state for c in cards) for state in (DONE, BLOCKED))
     failed = sum(c.failed is not None for c in cards)
-    late = sum(c.day < day.number and c.state != DONE for c in day.board.cards)
+    late = sum(c.day < day.number and c.state != DONE for c in day.planned)
     if not cards:
         told = f"No card is planned for day {day.number}."
     elif done == len(cards) > 1:
@@ -66,7 +66,7 @@ def _finished(day: daily.Day) -> Figure:
 
 def _pace(day: daily.Day) -> Figure:
     if day.pace is None or not day.pace.cards:
-        late = sum(c.day <= day.number and c.state != DONE for c in day.board.cards)
+        late = sum(c.state != DONE for c in day.planned)
         return Figure(
             "Against the plan", f"{late} open" if late else "on plan", f"planned up to day {day.number}"
         )
