@@ -103,25 +103,29 @@ def refresh(plan: plans.Plan, journal: Journal, folder: Path, *, target: str | N
     So whoever writes last has seen every event that was recorded before, and the files are never left stale.
     """
     events, cursor = journal.changed_since()
-    board = write(folder, fold(plan, events, target=target))
+    board = write(folder, fold(plan, events, target=target), journal)
     for _ in range(ROUNDS):  # those who keep recording also refresh
         more, cursor = journal.changed_since(cursor)
         if not more:
             break
         events += more
-        board = write(folder, fold(plan, events, target=target))
+        board = write(folder, fold(plan, events, target=target), journal)
     return board
 
 
-def write(folder: Path, board: Board) -> Board:
+def write(folder: Path, board: Board, journal: Journal | None = None) -> Board:
     """Replace `board.json` and `board.md` in `folder`, each at once, and return the board.
+
+    Where the journal is on S3, the files are put beside it too, for those who see no other folder.
 
     Raises:
         JournalError: the folder cannot be written; what the journal holds is not touched.
     """
     try:
-        files.replace(folder / "board.json", to_json(board))
-        files.replace(folder / "board.md", to_markdown(board))
+        for name, text in (("board.json", to_json(board)), ("board.md", to_markdown(board))):
+            file = files.replace(folder / name, text)
+            if journal:
+                journal.publish(file)
     except OSError as error:
         raise JournalError(
             f"The board's files in {folder} cannot be written: {error.strerror or error}.",

@@ -84,6 +84,9 @@ class Store(Protocol):
     def append(self, name: str, line: bytes) -> None:
         """Make `line` the last line of the file `name`, durably, or raise JournalError and leave the file as it was."""
 
+    def publish(self, name: str, content: bytes) -> None:
+        """Put a file beside the journal where others cannot see this machine's; elsewhere nothing."""
+
 
 def ulid(at: dt.datetime, bits: Callable[[int], int] = secrets.randbits) -> str:
     """A new ULID: 26 characters that sort by time, 48 bits of milliseconds and 80 random `bits`."""
@@ -114,7 +117,11 @@ def line(event: Event) -> bytes:
 
 
 def open(
-    where: str | Path, who: str | None = None, *, clock: Callable[[], dt.datetime] | None = None
+    where: str | Path,
+    who: str | None = None,
+    *,
+    clock: Callable[[], dt.datetime] | None = None,
+    local: bool = False,
 ) -> Journal:
     """The journal in a folder (made at the first append) or at "s3://bucket/prefix".
 
@@ -122,12 +129,13 @@ def open(
         where: the folder or the S3 address.
         who: who writes; default `paths.person()`.
         clock: says what time it is (aware); default the machine's.
+        local: an S3 address must lead to the local AWS; its bucket is made at the first append.
     """
     store: Store
     if str(where).startswith("s3://"):
         from kit.journal_s3 import Bucket
 
-        store = Bucket.at(str(where))
+        store = Bucket.at(str(where), local)
     else:
         from kit.journal_folder import Folder
 
@@ -137,7 +145,8 @@ def open(
 
 def here(target: str = "local") -> Journal:
     """The event's journal: where `KIT_BOARD` says (a folder or s3://...), else `board/journal` in the event's folder."""
-    return open(os.environ.get("KIT_BOARD") or paths.home(target) / "board" / "journal")
+    where = os.environ.get("KIT_BOARD") or paths.home(target) / "board" / "journal"
+    return open(where, local=target == "local")
 
 
 class Journal:
@@ -201,6 +210,10 @@ class Journal:
     def snapshot(self) -> list[Event]:
         """Every event, by (ts, id), once each."""
         return self._scan({})[0]
+
+    def publish(self, file: Path) -> None:
+        """Put a file beside the journal where others cannot see this machine's: on S3, not in a folder."""
+        self.store.publish(file.name, file.read_bytes())
 
     def problems(self) -> list[str]:
         """What could not be read, one line each: file, line and what. Such lines stay in the file, nothing is lost."""
