@@ -41,7 +41,7 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True)
 class Zone:
-    """A zone of the data: where it lies, its table in the catalogue, and what governance.yml wants of it."""
+    """A zone of the data: where it lies, whose it is, its table in the catalogue, and what governance.yml wants of it."""
 
     id: str
     uri: str
@@ -49,6 +49,7 @@ class Zone:
     owner: str
     retention_days: int
     readers: tuple[str, ...]
+    team: str = ""
 
     @property
     def bucket(self) -> str:
@@ -76,8 +77,10 @@ class Result:
     call: str
 
 
-def read(file: Path, take: Callable[[str], str], personas: Iterable[str]) -> tuple[list[Zone], Facts, int]:
-    """The zones, the rules by id, and the days that old versions are kept.
+def read(
+    file: Path, take: Callable[[str], str], personas: Iterable[str], team: str = ""
+) -> tuple[list[Zone], Facts, int]:
+    """The zones, the rules by id, and the days that old versions are kept; of a team, its own part of each place.
 
     Raises:
         PlanError: it cannot be read, or names a rule, a remedy or a persona that there is not.
@@ -86,7 +89,7 @@ def read(file: Path, take: Callable[[str], str], personas: Iterable[str]) -> tup
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
         rules, days = found["rules"], int(found["old_versions_days"])
         zones = [
-            Zone(id, take(z["from"]), z["keep"], z["owner"], int(z["retention_days"]), tuple(z["readers"]))
+            Zone(id, take(z["from"]), _own(z["keep"], team), z["owner"], int(z["retention_days"]), tuple(z["readers"]), team)
             for id, z in found["zones"].items()
         ]
         for rule in rules.values():
@@ -286,6 +289,12 @@ def audited(
     ]
 
 
+def _own(prefix: str, team: str) -> str:
+    """`eba/d1/raw/` -> `eba/d1/blue/raw/`, as `rb.key` places what a team makes."""
+    event, card, rest = prefix.split("/", 2)
+    return f"{event}/{card}/{team}/{rest}" if team else prefix
+
+
 def open_key(rule: str, done: Iterable[str]) -> str:
     """The word for a failing rule's card: the rule, with a number where its earlier cards are done already."""
     taken = set(done)
@@ -300,7 +309,7 @@ def keep_no_longer(session: Any, zones: Sequence[Zone], facts: Mapping[str, Fact
     s3, bucket = session.client("s3"), zones[0].bucket
     ours = [
         {
-            "ID": f"eba-{zone.id}",
+            "ID": "-".join(["eba", *([zone.team] if zone.team else []), zone.id]),
             "Status": "Enabled",
             "Filter": {"Prefix": zone.keep},
             "Expiration": {"Days": zone.retention_days},

@@ -101,6 +101,11 @@ class Runbook:
         """The folder of this runbook's notebook; its job scripts lie in `jobs/` below it."""
         return self.frame.path.parent
 
+    @property
+    def documents(self) -> Path:
+        """The folder of documents that belong to the event; each team's in a folder of its own below it."""
+        return self.home / "documents" / self.team
+
     def uri(self, *parts: str) -> str:
         """`rb.uri("train")` -> `s3://<bucket>/eba/d2/train`: where this runbook's things lie in S3."""
         return f"s3://{self.bucket}/{self.key(*parts)}"
@@ -116,7 +121,8 @@ class Runbook:
 
     def own(self, name: str) -> str:
         """`rb.own("eba-models")` -> `eba-models`, with teams `eba-models-blue`: a fixed name, one for each team."""
-        return f"{name}{'_' if '_' in name else '-'}{self.team}" if self.team else name
+        end = f"{'_' if '_' in name else '-'}{self.team}" if self.team else ""
+        return name.removesuffix(end) + end  # a cell may run again on the name that it made
 
     # What it takes, checks and records
 
