@@ -133,6 +133,9 @@ def _imported(plan: Plan, root: Path, workstream: str) -> set[str]:
         else [(root / workstream).rglob("*.py")]
     )
     files = [*(file for file in notebooks if file.is_file()), *itertools.chain(*scripts)]
+    others = [
+        root / lane.id for lane in plan.workstreams
+    ]  # a notebook may use the modules of another workstream
     found = set()
     for file in files:
         text = kernels.imports(file) if file.suffix == ".ipynb" else file.read_text(encoding="utf-8")
@@ -140,12 +143,12 @@ def _imported(plan: Plan, root: Path, workstream: str) -> set[str]:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names = [node.module]
-            found |= {name for name in names if not _own(name.partition(".")[0], file.parent)}
+            found |= {name for name in names if not _own(name.partition(".")[0], [file.parent, *others])}
     return {name.partition(".")[0] for name in found}
 
 
-def _own(module: str, folder: Path) -> bool:
-    beside = (folder / f"{module}.py").exists() or (folder / module / "__init__.py").exists()
+def _own(module: str, folders: Iterable[Path]) -> bool:
+    beside = any((at / f"{module}.py").exists() or (at / module / "__init__.py").exists() for at in folders)
     return beside or module == "kit" or module in sys.stdlib_module_names
 
 

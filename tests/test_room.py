@@ -117,8 +117,10 @@ def test_every_package_that_this_repository_imports_is_at_its_locked_version() -
 @pytest.fixture
 def importing(small_event: SmallEvent) -> SmallEvent:
     """An event whose one runbook imports a package at its version, one at another, one that is not pinned or not there."""
-    small_event.add("A", "import yaml, click, rich, nowhere.deep, json, kit\nfrom beside import x")
+    small_event.add("A", "import yaml, click, rich, nowhere.deep, json, kit, elsewhere\nfrom beside import x")
     (small_event.root / "mlops" / "beside.py").write_text("import jinja2\n")
+    (small_event.root / "foundations").mkdir()
+    (small_event.root / "foundations" / "elsewhere.py").touch()  # a module of another workstream
     here = importlib.metadata.version("pyyaml")
     (small_event.root / "requirements.lock").write_text(
         f"# made by hand\nPyYAML=={here}\nclick==0.1\njinja2==0.1 ; python_version < '3'\n"
