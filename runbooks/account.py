@@ -21,8 +21,9 @@ from kit.plan import EVENT, Plan, Subtask
 __all__ = ["Instance", "cost", "identity", "instances", "quotas"]
 
 USES = {
-    "training job usage": r"ModelTrainer|create_training_job|HyperparameterTuner|create_hyper_parameter_tuning_job",
-    "processing job usage": r"Processor\(|create_processing_job",
+    "training job usage": r"ModelTrainer|create_training_job|HyperparameterTuner|create_hyper_parameter_tuning_job"
+    r"|training_pipeline\.built",
+    "processing job usage": r"Processor\(|create_processing_job|processing\.run\(|training_pipeline\.built",
     "transform job usage": r"Transformer\(|create_transform_job",
     "endpoint usage": r"ModelBuilder|create_endpoint\b|Endpoint\.create",
 }
