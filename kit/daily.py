@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -220,7 +221,7 @@ def _public(plan: plans.Plan, events: Iterable[Event]) -> tuple[plans.Plan, list
 
 def _without_team_files(wall: Board) -> Board:
     def public(card: Card) -> Card:
-        kept = tuple(a for a in card.attachments if PurePosixPath(a.path).parts[:1] != (TEAM_FOLDER,))
+        kept = tuple(a for a in card.attachments if posixpath.normpath(a.path).split("/")[0] != TEAM_FOLDER)
         return card if kept == card.attachments else dataclasses.replace(card, attachments=kept)
 
     return dataclasses.replace(wall, cards=tuple(public(card) for card in wall.cards))

@@ -74,7 +74,9 @@ def printed(page: Path) -> Path:
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
             told = done.stderr
-        except (OSError, subprocess.TimeoutExpired) as error:
+        except subprocess.TimeoutExpired:
+            told = f"it took longer than {SECONDS} s"
+        except OSError as error:
             told = str(error)
         if not new.is_file():
             last = next((line for line in reversed(told.splitlines()) if line.strip()), "it said nothing")
