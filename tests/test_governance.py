@@ -98,6 +98,17 @@ def test_a_scan_takes_any_values(values: list[Any]) -> None:
 # The rules, over facts
 
 
+def test_a_team_governs_its_own_part_of_each_place() -> None:
+    file = Path(governance.__file__).with_name("governance.yml")
+    personas = ("data-engineer", "data-scientist", "ml-engineer")
+    keeps = [
+        [zone.keep for zone in governance.read(file, lambda name: f"s3://here/{name}", personas, team)[0]]
+        for team in ("", "blue")
+    ]
+    assert keeps[0][0] == "eba/d1/raw/"
+    assert keeps[1] == [f"{keep[:7]}blue/{keep[7:]}" for keep in keeps[0]]
+
+
 def zone(**changes: Any) -> Any:
     told: dict[str, Any] = {"id": "raw", "uri": "s3://here/eba/d1/raw/abc", "keep": "eba/d1/raw/"}
     told |= {"owner": "data engineer", "retention_days": 30, "readers": ("data-engineer",)}
@@ -388,3 +399,16 @@ def test_guardrails_hold_once_applied_can_be_applied_again_and_leave_the_rest_al
 
 def test_nobody_made_a_zone_that_no_job_wrote_to(here: Here) -> None:
     assert inventory.job_that_made(here.client("sagemaker"), zone(), "eba-d2-prepare") == ""
+
+
+def test_teams_keep_what_is_theirs_for_as_long_as_each_says(here: Here) -> None:
+    s3 = here.client("s3")
+    s3.create_bucket(Bucket="two-teams")
+    for team, days in (("blue", 30), ("green", 60), ("blue", 30)):
+        own = {"uri": "s3://two-teams/x", "keep": f"eba/d1/{team}/raw/", "team": team, "retention_days": days}
+        governance.keep_no_longer(here, [zone(**own)], {}, {"old_versions_days": 7})
+    rules = governance.bucket_facts(s3, "two-teams")["lifecycle"]
+    assert sorted((r["ID"], r["Filter"]["Prefix"], r["Expiration"]["Days"]) for r in rules) == [
+        ("eba-blue-raw", "eba/d1/blue/raw/", 30),
+        ("eba-green-raw", "eba/d1/green/raw/", 60),
+    ]

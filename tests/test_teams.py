@@ -266,6 +266,20 @@ def test_attachments_and_tags_of_teams_do_not_meet(
         assert (paths.home() / attached.path).read_text() == team
 
 
+def test_fixed_names_and_documents_are_one_for_each_team(
+    two_teams: SmallEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KIT_TEAM", "blue")
+    rb = kit.runbook("A")
+    assert (rb.own("eba-models"), rb.own("eba_data")) == ("eba-models-blue", "eba_data_blue")
+    assert rb.own(rb.own("eba-models")) == "eba-models-blue"  # a cell may run again
+    assert (rb.key(), rb.key("x", "y")) == ("eba/a/blue", "eba/a/blue/x/y")
+    assert rb.documents == paths.home() / "documents" / "blue"
+    shared = kit.runbook("F")
+    assert (shared.own("eba-models"), shared.key("x")) == ("eba-models", "eba/f/x")
+    assert shared.documents == paths.home() / "documents"
+
+
 def test_what_is_handed_over_is_the_teams_own(two_teams: SmallEvent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KIT_TEAM", "blue")
     rb = kit.runbook("A")
