@@ -248,10 +248,10 @@ def status_command(target: str) -> None:
     click.echo(f"{wall.plan.event.name}: {len(board.cards) - len(cards)} of {len(board.cards)} cards done")
     for card in cards:
         if card.state == "Blocked":
-            click.echo(f"Blocked  {card.id} · {card.title}: {card.reason}")
+            click.echo(f"Blocked  {card.label}: {card.reason}")
         elif card.failed:
-            click.echo(f"Failed   {card.id} · {card.title}: {card.failed.error}")
-    if ready := [c.id for c in cards if c.state == "To do" and c.ready]:
+            click.echo(f"Failed   {card.label}: {card.failed.error}")
+    if ready := [c.key for c in cards if c.state == "To do" and c.ready]:
         click.echo(f"Ready    {', '.join(ready)}")
     server = process.status(wall.home / "aws") if target == "local" else None
     if target == "local":
