@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -195,7 +196,7 @@ class Work:
                     held["type"],
                     "DELETE",
                     held["id"],
-                    lambda: act(self._client, held["id"], held["properties"]),
+                    lambda: _deleted(lambda: act(self._client, held["id"], held["properties"])),
                 )
             if not keep:
                 self._keep(logical_id, back)
@@ -223,6 +224,15 @@ class Work:
             except _Failed:
                 failed.append(logical_id)
         return f"[{', '.join(failed)}]" if failed else ""
+
+
+def _deleted(delete: Callable[[], None]) -> None:
+    """Have a resource deleted; one that somebody deleted before is deleted too, as a stack of AWS has it."""
+    try:
+        delete()
+    except ClientError as error:
+        if not re.search("NotFound|NoSuch|DoesNotExist", error.response["Error"]["Code"]):
+            raise
 
 
 def _output(name: str, given: Mapping[str, Any], values: Values) -> dict[str, str] | None:

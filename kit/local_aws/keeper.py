@@ -141,8 +141,10 @@ class Keeper:
             file.unlink(missing_ok=True)
 
     def _whole(self, key: Key) -> None:
-        """Write a backend, if it is another one than was written."""
+        """Write a backend, if it is another one than was written; one that was only asked for is not there."""
         assert self._state is not None
+        if key[2] not in dict.keys(_backends(key[0])[key[1]]):
+            return
         with self._lock("\x1f".join(key)):
             try:
                 data = self._pickled(_backend(key))

@@ -1,0 +1,384 @@
+"""What the event made in the account, found by its register and its tags; what it would cost; and its deletion.
+
+The register is the journal: every call that made something was noted there. What neither the register nor a tag of the
+event names, and what is in nothing that they name, is somebody else's and is never touched.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from kinds import ENDED, GONE, KINDS, THERE, Kind, by_arn, kind, missing
+
+__all__ = [
+    "Outcome",
+    "Thing",
+    "account_name",
+    "deleted",
+    "everything",
+    "left",
+    "others",
+    "registered",
+    "rows",
+]
+
+VERBS = ("Create", "Put", "Register", "Enable", "Deregister", "Delete", "Disable", "Schedule")
+SAME = {"Alarms": "MetricAlarm", "Dashboards": "Dashboard", "KeyDeletion": "Key"}
+"""How Delete calls name what Create and Put calls name otherwise."""
+FAILED = (ClientError, BotoCoreError, LookupError)
+
+
+@dataclass(frozen=True)
+class Thing:
+    """Something in the account. `known`: how it was found (register, tag, or what it is in); `card`: whose runbook made it."""
+
+    kind: Kind
+    keys: Mapping[str, str]
+    known: tuple[str, ...]
+    card: str = ""
+    state: str = ""
+    label: str = ""
+
+    @property
+    def id(self) -> tuple[str, ...]:
+        """The same for the same thing however it was found: services write names in ARNs in lower case."""
+        return (self.kind.id, *(value.lower() for _, value in sorted(self.keys.items())))
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        if self.label:
+            return self.label
+        names = [
+            value.rpartition(":")[2] if value.startswith("arn:") else value for value in self.keys.values()
+        ]
+        return " / ".join(names)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a thing: deleted, kept, ended (work that is over: a record) or refused, and then why."""
+
+    thing: Thing
+    became: str
+    why: str = ""
+
+
+def account_name(session: Any) -> set[str]:
+    """What the account is called: its number and its alias. A rehearsal's alias is `rehearsal`."""
+    number = session.client("sts").get_caller_identity()["Account"]
+    return {number, *session.client("iam").list_account_aliases()["AccountAliases"]}
+
+
+def clients(session: Any) -> Callable[[str], Any]:
+    """Service -> client; each is made once."""
+    return functools.cache(session.client)
+
+
+# Finding
+
+
+def registered(events: Iterable[Any], account: str, at: Callable[[str], Any]) -> list[Thing]:
+    """What the journal says that runbooks made in this account and have not deleted, oldest first."""
+    found: dict[tuple[str, str, str], Thing] = {}
+    for event in sorted(events, key=lambda e: (e.ts, e.id)):
+        if event.type not in ("made", "removed") or event.account != account:
+            continue
+        told = event.data
+        name = next((told["operation"].removeprefix(v) for v in VERBS if told["operation"].startswith(v)), "")
+        one = kind(told["service"], SAME.get(name, name))
+        if event.type == "removed":
+            for gone in str(told["name"]).split(", "):
+                found.pop((one.service, one.name, gone), None)
+            continue
+        keys = one.named(told.get("keys", {}), told["arn"], told["name"], at(one.service))
+        label = told["name"] if len(one.keys) < 2 else " ".join(keys.values())
+        shown = told["name"] if one.name == "PermissionSet" else ""
+        found[one.service, one.name, label] = Thing(one, keys, ("register",), event.card, label=shown)
+    return list(found.values())
+
+
+def tagged(tag: Mapping[str, str], at: Callable[[str], Any]) -> Iterator[Thing]:
+    """What has the tag of the event, by the tagging API; and roles and policies, which that does not know."""
+    pages = at("resourcegroupstaggingapi").get_paginator("get_resources")
+    for page in pages.paginate(TagFilters=[{"Key": tag["Key"], "Values": [tag["Value"]]}]):
+        for row in page["ResourceTagMappingList"]:
+            one, keys = by_arn(row["ResourceARN"]) or (Kind("?", "?"), {"ARN": row["ResourceARN"]})
+            card = next((t["Value"] for t in row["Tags"] if t["Key"] == "eba:card"), "")
+            yield Thing(one, keys, ("tag",), card)
+    iam = at("iam")
+    for page in iam.get_paginator("list_roles").paginate():
+        for row in page["Roles"]:
+            if dict(tag) in iam.list_role_tags(RoleName=row["RoleName"])["Tags"]:
+                yield Thing(kind("iam", "Role"), {"RoleName": row["RoleName"]}, ("tag",))
+    for page in iam.get_paginator("list_policies").paginate(Scope="Local"):
+        for row in page["Policies"]:
+            if dict(tag) in iam.list_policy_tags(PolicyArn=row["Arn"])["Tags"]:
+                yield Thing(kind("iam", "Policy"), {"PolicyArn": row["Arn"]}, ("tag",))
+
+
+def everything(session: Any, events: Iterable[Any], account: str, tag: Mapping[str, str]) -> list[Thing]:
+    """All that the event made and that is there, in the order in which it is to be deleted."""
+    at = clients(session)
+    found: dict[tuple[str, ...], Thing] = {}
+    todo = [*registered(events, account, at), *tagged(tag, at)]
+    while todo:
+        thing = todo.pop(0)
+        if thing.id in found:
+            held = found[thing.id]
+            found[thing.id] = replace(
+                held, known=tuple(dict.fromkeys(held.known + thing.known)), card=held.card or thing.card
+            )
+            continue
+        thing = replace(thing, state=_state(thing, at))
+        found[thing.id] = thing
+        if thing.state != GONE and thing.kind.within:
+            try:
+                parts = list(thing.kind.within(at, thing.keys))
+            except ClientError:
+                parts = []  # it went while it was looked at
+            todo += [
+                Thing(kind(*one.split(".", 1)), keys, (f"in {thing.kind.name} {thing.name}",), thing.card)
+                for one, keys in parts
+            ]
+    there = [thing for thing in found.values() if thing.state != GONE]
+    return sorted(there, key=lambda thing: _rank(thing.kind))
+
+
+def _state(thing: Thing, at: Callable[[str], Any]) -> str:
+    try:
+        return thing.kind.state(at, thing.keys)
+    except FAILED as error:
+        return f"unknown: {_why(error)}"
+
+
+def _rank(one: Kind) -> int:
+    """Its place among the kinds; what the table does not have comes before buckets and roles."""
+    ids = [known.id for known in KINDS]
+    return ids.index(one.id) if one.id in ids else ids.index("s3.Bucket") - 1
+
+
+def _why(error: Exception) -> str:
+    return str(error).partition("operation: ")[2] or str(error)
+
+
+# What it costs to leave it
+
+BY_USE = {
+    "config.ConfigurationRecorder",
+    "firehose.DeliveryStream",
+    "guardduty.Detector",
+    "sagemaker.FeatureGroup",
+    "securityhub.SecurityHub",
+    "cloudtrail.Trail",
+    "logs.LogGroup",
+    "logs.LogStream",
+}
+"""Kinds that are paid by use: while they are there they may cost, and nobody can say what."""
+
+
+def usd_per_day(thing: Thing, at: Callable[[str], Any], prices: Mapping[str, Any]) -> float | None:
+    """What a thing costs per day if it is left: None where that goes by use, or where the price is not in the table."""
+    idle = prices["idle"]
+    monthly = {
+        "kms.Key": "usd_per_key_month",
+        "cloudwatch.MetricAlarm": "usd_per_alarm_month",
+        "cloudwatch.Dashboard": "usd_per_dashboard_month",
+    }
+    if thing.kind.id in BY_USE:
+        return None
+    if thing.kind.id in monthly:
+        return float(idle[monthly[thing.kind.id]]) / 30
+    if thing.kind.id == "s3.Bucket":
+        return float(idle["usd_per_gb_month"]) * stored_bytes(at("s3"), thing.keys["Bucket"]) / 1e9 / 30
+    if thing.kind.id == "kinesis.Stream":
+        shards = thing.kind.described(at, thing.keys).get("OpenShardCount", 1)
+        return float(idle["usd_per_shard_hour"]) * int(shards) * 24
+    if thing.state == ENDED or thing.kind.service != "sagemaker":
+        return 0.0
+    return _instances(thing, at, prices["usd_per_hour"])
+
+
+def stored_bytes(s3: Any, bucket: str) -> int:
+    """How much a bucket holds, in every version."""
+    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket)
+    return sum(row["Size"] for page in pages for row in page.get("Versions", []))
+
+
+def _instances(thing: Thing, at: Callable[[str], Any], prices: Mapping[str, float]) -> float | None:
+    """The instances that a thing of SageMaker keeps, for a day."""
+    told = thing.kind.described(at, thing.keys)
+    if thing.kind.name == "Endpoint":
+        config = at("sagemaker").describe_endpoint_config(EndpointConfigName=told["EndpointConfigName"])
+        types = {one["VariantName"]: one.get("InstanceType", "") for one in config["ProductionVariants"]}
+        held = [
+            (types.get(one["VariantName"], ""), one.get("CurrentInstanceCount", 1))
+            for one in told.get("ProductionVariants", [])
+        ]
+    elif thing.kind.name == "App":
+        held = [(told.get("ResourceSpec", {}).get("InstanceType", "system"), 1)]
+    elif thing.kind.name == "NotebookInstance":
+        held = [(told["InstanceType"], int(told["NotebookInstanceStatus"] != "Stopped"))]
+    else:
+        held = list(_of_a_job(told))
+    if any(kind not in prices for kind, _ in held if kind != "system"):
+        return None
+    return sum(prices.get(kind, 0.0) * count * 24 for kind, count in held)
+
+
+def _of_a_job(told: Any) -> Iterator[tuple[str, int]]:
+    """Types and counts wherever a job's description has them."""
+    if isinstance(told, dict):
+        if "InstanceType" in told and "InstanceCount" in told:
+            yield told["InstanceType"], told["InstanceCount"]
+        for value in told.values():
+            yield from _of_a_job(value)
+
+
+def rows(things: Iterable[Thing], session: Any, prices: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row for each service and kind: how many, by which cards, how found, some names, USD a day if left (None: by use)."""
+    at = clients(session)
+    grouped: dict[tuple[str, str, str], list[Thing]] = {}
+    for thing in things:
+        grouped.setdefault((thing.kind.service, thing.kind.name, thing.state), []).append(thing)
+    told = []
+    for (service, name, state), those in sorted(grouped.items()):
+        costs = [usd_per_day(thing, at, prices) for thing in those]
+        names = [thing.name for thing in those]
+        told.append(
+            {
+                "service": service,
+                "kind": name,
+                "things": len(those),
+                "state": state,
+                "cards": " ".join(sorted({thing.card for thing in those} - {""})),
+                "found by": ", ".join(sorted({known.split(" ")[0] for thing in those for known in thing.known})),
+                "USD a day": None if None in costs else round(sum(cost or 0 for cost in costs), 2),
+                "names": ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else ""),
+            }
+        )
+    return told
+
+
+# Deleting
+
+
+def deleted(
+    things: Sequence[Thing],
+    session: Any,
+    *,
+    keep: Iterable[str] = (),
+    poll: float = 1,
+    patience: float = 900,
+) -> list[Outcome]:
+    """Delete the things, kind after kind, and wait until they are gone; what a service refuses is told, and the rest goes on.
+
+    What was refused is tried again as long as something else went meanwhile: it may have stood in the way.
+
+    Args:
+        keep: names of things to leave.
+        poll: seconds between two looks.
+        patience: seconds that a thing has to go.
+    """
+    at, kept = clients(session), set(keep)
+    found = {
+        thing.id: Outcome(thing, "kept" if thing.name in kept else "ended" if thing.state == ENDED else "")
+        for thing in things
+    }
+    todo = [thing for thing in things if not found[thing.id].became]
+    while todo:
+        refused = []
+        for one in dict.fromkeys(thing.kind for thing in todo):
+            same = [thing for thing in todo if thing.kind == one]
+            outcomes = [Outcome(thing, *_deleted(thing, at)) for thing in same]
+            for outcome in outcomes:
+                if outcome.became == "deleted":
+                    outcome = _gone(outcome.thing, at, poll, patience)
+                found[outcome.thing.id] = outcome
+                if outcome.became == "refused":
+                    refused.append(outcome.thing)
+        if len(refused) == len(todo):
+            break
+        todo = refused
+    return list(found.values())
+
+
+def _deleted(thing: Thing, at: Callable[[str], Any]) -> tuple[str, str]:
+    try:
+        thing.kind.delete(at, thing.keys)
+    except ClientError as error:
+        return ("deleted", "") if missing(error) else ("refused", _why(error))
+    except (BotoCoreError, LookupError) as error:
+        return "refused", _why(error)
+    return "deleted", ""
+
+
+def _gone(thing: Thing, at: Callable[[str], Any], poll: float, patience: float) -> Outcome:
+    """Wait until a thing that is being deleted (or stopped) has gone."""
+    until = time.monotonic() + patience
+    while (state := _state(thing, at)) not in (GONE, ENDED):
+        if state != THERE or time.monotonic() > until:
+            why = state if state != THERE else f"still there after {patience:g} seconds"
+            return Outcome(thing, "refused", why)
+        time.sleep(poll)
+    return Outcome(thing, "deleted" if state == GONE else "ended")
+
+
+def left(things: Iterable[Thing], keep: Iterable[str] = ()) -> list[str]:
+    """What is there and is neither kept by choice nor work that is over: all that could cost."""
+    kept = set(keep)
+    return [f"{t.kind.id} {t.name}" for t in things if t.state != ENDED and t.name not in kept]
+
+
+# What is somebody else's
+
+LISTS = (
+    # service, operation, where the rows are, the member that names one
+    ("athena", "list_work_groups", "WorkGroups", "Name"),
+    ("cloudformation", "describe_stacks", "Stacks", "StackName"),
+    ("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
+    ("cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"),
+    ("events", "list_rules", "Rules", "Name"),
+    ("firehose", "list_delivery_streams", "DeliveryStreamNames", ""),
+    ("glue", "get_databases", "DatabaseList", "Name"),
+    ("guardduty", "list_detectors", "DetectorIds", ""),
+    ("iam", "list_roles", "Roles", "RoleName"),
+    ("kinesis", "list_streams", "StreamNames", ""),
+    ("kms", "list_keys", "Keys", "KeyId"),
+    ("logs", "describe_log_groups", "logGroups", "logGroupName"),
+    ("s3", "list_buckets", "Buckets", "Name"),
+    ("sagemaker", "list_apps", "Apps", "AppName"),
+    ("sagemaker", "list_domains", "Domains", "DomainId"),
+    ("sagemaker", "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName"),
+    ("sagemaker", "list_endpoints", "Endpoints", "EndpointName"),
+    ("sagemaker", "list_feature_groups", "FeatureGroupSummaries", "FeatureGroupName"),
+    ("sagemaker", "list_model_package_groups", "ModelPackageGroupSummaryList", "ModelPackageGroupName"),
+    ("sagemaker", "list_models", "Models", "ModelName"),
+    ("sagemaker", "list_notebook_instances", "NotebookInstances", "NotebookInstanceName"),
+    ("sagemaker", "list_pipelines", "PipelineSummaries", "PipelineName"),
+    ("sns", "list_topics", "Topics", "TopicArn"),
+    ("sqs", "list_queues", "QueueUrls", ""),
+)
+RUNNING = {"list_endpoints", "list_notebook_instances", "list_apps", "list_streams", "list_delivery_streams"}
+"""Lists of what costs by the hour, used or not."""
+
+
+def others(session: Any, things: Iterable[Thing]) -> list[tuple[str, str, bool]]:
+    """What is in the account and not among the things: service, name, and whether it costs by the hour."""
+    at = clients(session)
+    ours = {(thing.kind.service, value.lower()) for thing in things for value in thing.keys.values()}
+    found = []
+    for service, operation, rows_in, member in LISTS:
+        for page in at(service).get_paginator(operation).paginate() if at(service).can_paginate(operation) else [getattr(at(service), operation)()]:
+            for row in page.get(rows_in, []):
+                name = str(row[member] if member else row)
+                if operation == "list_roles" and row["Path"].startswith(("/aws-reserved/", "/aws-service-role/")):
+                    continue  # AWS makes and deletes them itself
+                if not {(service, name.lower()), (service, name.rpartition("/")[2].lower())} & ours:
+                    found.append((service, name, operation in RUNNING))
+    return found
