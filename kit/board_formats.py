@@ -164,7 +164,7 @@ def facts(board: Board, card: Card, old: Container[str] = (), owner: bool = True
     if card.due and card.state != DONE:
         late = board.at and board.at.astimezone(board.event.zone).date().isoformat() > card.due
         facts.append(f"{'was due' if late else 'due'} {dt.date.fromisoformat(card.due):%-d %B}")
-    if card.skipped:
+    if card.skipped and not card.ready:  # what it was skipped for may be done by now
         facts.append(f"skipped: {card.skipped}")
     if card.state == TODO:
         facts += [f"at {card.at}"] if card.at else []
