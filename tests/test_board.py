@@ -542,6 +542,13 @@ def test_ageing_cards_limits_and_due_dates_are_shown(told: Told) -> None:
     assert [r["Due Date"] for r in jira if r["Assignee"] == "Ann"] == ["2026-12-01"]
 
 
+def test_a_card_is_shown_as_skipped_until_what_it_needs_is_done(told: Told) -> None:
+    told.say("skipped", "D1", run="r", reason="needs E1")
+    assert "skipped: needs E1 · waits for E1" in board.text(board.fold(PLAN, told.events))
+    told.prove("E1")
+    assert "skipped" not in board.text(board.fold(PLAN, told.events))
+
+
 @pytest.mark.parametrize("due", ["tomorrow", 7, None, "2026-13-01", ["2026-12-01"]])
 def test_a_due_date_that_is_none_is_left_out(told: Told, due: Any) -> None:
     told.say("added", "X1", title="Ask", workstream="mlops", due=due)
