@@ -47,7 +47,7 @@ def headline(day: daily.Day) -> str:
         told = f"All {done} cards of day {day.number} are done."
     else:
         of = counted(len(cards), "card", "cards")
-        told = f"{done} of {of} of day {day.number} {'is' if done == 1 else 'are'} done."
+        told = f"{done} of {of} of day {day.number} {'is' if 1 in (done, len(cards)) else 'are'} done."
     rest = [f"{blocked} {'is' if blocked == 1 else 'are'} blocked"] if blocked else []
     rest += [f"{failed} failed {'its' if failed == 1 else 'their'} last run"] if failed else []
     told += f" {', '.join(rest)}." if rest else ""
@@ -61,7 +61,11 @@ def figures(day: daily.Day) -> tuple[Figure, ...]:
 
 def _finished(day: daily.Day) -> Figure:
     today, before = day.finished
-    return Figure("Done today", str(today), f"{before + today} of {len(day.board.cards)} cards in all")
+    return Figure(
+        "Done today",
+        str(today),
+        f"{before + today} of {counted(len(day.board.cards), 'card', 'cards')} in all",
+    )
 
 
 def _pace(day: daily.Day) -> Figure:

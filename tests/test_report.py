@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import html.parser
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from fixtures import story
 from fixtures.reading import seen
 
-from kit import journal, report
+from kit import journal, report, said
+from kit import plan as plans
 from kit.cards import DONE
 from kit.errors import KitError, UsageError
 
@@ -110,31 +114,217 @@ def test_a_day_that_the_event_does_not_have_is_refused(tmp_path: Path) -> None:
         report.day(PLAN, [], 4, home=tmp_path)
 
 
+def lively() -> list[journal.Event]:
+    """A day with what people say, and figures that went on from the day before."""
+    told = story.Story()
+    told.complete(DAY_1, "M1", metrics={"auc": 0.8})
+    told.tell(DAY_1, "standup", "E1", day=1, part="am", lanes={"mlops": {"decision": "Which region?"}})
+    told.tell(
+        DAY_1,
+        "added",
+        "A-1-1",
+        title="Ask for the quota",
+        workstream="event",
+        day=2,
+        owner="Ana",
+        due="2026-12-02",
+    )
+    told.complete(DAY_2, "M2", metrics={"auc": 0.82})
+    lanes = {
+        "mlops": {"focus": "One pipeline", "decision": "Who pays?", "confidence": 4},
+        "foundations": {"focus": ""},
+    }
+    told.tell(DAY_2.replace(minute=45), "standup", "E1", day=2, part="am", lanes=lanes)
+    told.tell(DAY_2.replace(hour=16), "standup", "E1", day=2, part="pm", lanes={})
+    told.tell(DAY_2.replace(hour=11), "decided", decision="who pays", by="Sponsor", answer="We do.")
+    told.tell(DAY_2.replace(hour=16), "retro", "E1", day=2, liked=["The pairs"], lacked=["Quota", "Time"])
+    told.tell(
+        DAY_2.replace(hour=16),
+        "added",
+        "A-2-1",
+        title="Name the owners",
+        workstream="event",
+        day=3,
+        due="2026-12-03",
+    )
+    return told.events
+
+
+def test_standups_decisions_retro_and_actions_of_the_day_are_told(tmp_path: Path) -> None:
+    text = seen(written(tmp_path, lively(), 2, DAY_2.replace(hour=17)))
+    assert (
+        "Morning 09:45 Workstream Focus Decision asked for Confidence MLOps One pipeline Who pays? ●●●●○ 4 of 5"
+        in text
+    )
+    assert "Afternoon 16:00 Held; nobody said anything for the record." in text
+    assert "Open Which region? MLOps 1 Dec, 09:00 not yet" in text
+    assert "Decided Who pays? We do. MLOps 09:45 Sponsor 11:00" in text
+    assert "Liked The pairs Lacked Quota Time Learned Nothing was said. Longed for Nothing was said." in text
+    assert (
+        "To do A-1-1 Ask for the quota Ana 2026-12-02 To do A-2-1 Name the owners nobody yet 2026-12-03"
+        in text
+    )
+    first = seen(written(tmp_path, lively(), 1, DAY_1.replace(hour=17)))
+    assert "One pipeline" not in first
+    assert "Name the owners" not in first
+    assert "Who pays?" not in first
+
+
+def test_figures_over_the_days_are_lines_with_their_numbers(tmp_path: Path) -> None:
+    page = written(tmp_path, lively(), 2, DAY_2.replace(hour=17))
+    assert "auc auc: from 0.8000 to 0.8200 in 2 values 0.8000 M1 0.8200 M2" in seen(page)
+    assert page.count('class="spark"') == 1
+    assert 'class="spark"' not in written(tmp_path, lively(), 1)
+
+
+def test_the_next_day_and_what_it_waits_for_are_told(tmp_path: Path) -> None:
+    first = seen(written(tmp_path, lively()))
+    assert "The plan for day 2 Wednesday, 2 December" in first
+    assert "D3 Engineer features nobody yet D2" in first
+    last = seen(written(tmp_path, lively(), 3, DAY_2.replace(day=3, hour=17)))
+    assert "What is left open" in last
+    assert "The plan for" not in last
+
+
+def test_both_charts_have_a_name_a_description_and_a_table(tmp_path: Path) -> None:
+    page = written(tmp_path, story.events(PLAN, days=1))
+    for name in ("burn-up", "flow"):
+        assert f'role="img" aria-labelledby="{name}-title {name}-text"' in page
+        assert re.search(rf'<title id="{name}-title">\S', page)
+        assert re.search(rf'<desc id="{name}-text">\S', page)
+    assert page.count("as a table</summary>") == 2
+
+
+@pytest.mark.parametrize("teams", [(), tuple(f"team{n}" for n in range(8))], ids=["one team", "8 teams"])
+def test_a_day_on_which_nothing_happened_is_told(tmp_path: Path, teams: tuple[str, ...]) -> None:
+    plan = dataclasses.replace(PLAN, teams=teams)
+    told = story.Story()
+    told.complete(DAY_1, "E1")
+    text = seen(
+        report.day(plan, told.events, 2, home=tmp_path, now=DAY_2.replace(hour=17)).read_text(
+            encoding="utf-8"
+        )
+    )
+    assert "No card moved on this day." in text
+    assert "Nothing is blocked, and nothing was on this day." in text
+    assert "No decision is open, and none was taken on this day." in text
+    for heading in ("Figures over the days", "Standups", "Retro"):
+        assert heading not in text
+
+
+def test_an_event_of_one_card_has_a_report(tmp_path: Path) -> None:
+    one = dataclasses.replace(PLAN["D1"], needs=())
+    plan = dataclasses.replace(PLAN, ceremonies=(), subtasks=(one,), workstreams=PLAN.workstreams[1:2])
+    told = story.Story()
+    for events in ([], [told.complete(DAY_1, "D1", metrics={})]):
+        text = seen(
+            report.day(plan, events, 1, home=tmp_path, now=DAY_1.replace(hour=17)).read_text(encoding="utf-8")
+        )
+        assert f"{len(events)} of 1 card of day 1 is done." in text
+        assert f"{len(events)} of 1 card in all" in text
+
+
+def test_subtasks_of_eight_teams_have_a_row_for_each(tmp_path: Path) -> None:
+    teams = tuple(f"team{n}" for n in range(1, 9))
+    plan = dataclasses.replace(PLAN, teams=teams)
+    told = story.Story()
+    events = []
+    for team in teams[:5]:
+        told.complete(DAY_1, "D1", f"{team} pair", run=team)
+        told.tell(DAY_1, "executed", "D1", run=team, copy=f"runs/{team}/D1.ipynb")
+        events += [dataclasses.replace(e, team=team) for e in told.events[-2:]]
+    events.append(dataclasses.replace(told.tell(DAY_1, "blocked", "D1", reason="no quota"), team="team8"))
+    story.executed_copies(tmp_path, events)
+    page = report.day(plan, events, 1, home=tmp_path, now=DAY_1.replace(hour=17)).read_text(encoding="utf-8")
+    text = seen(page)
+    assert "D1 · Collect the data 5 of 8 teams done" in text
+    assert text.count("Executed runbook D1@team") == 5
+    assert "team8 Blocked" in text
+    assert "team8, blocked: no quota. Nobody is named who can help." in text
+    for link in re.findall(r'href="(notebooks/[^"]+)"', page):
+        assert (tmp_path / "reports" / link).is_file()
+    assert "Done 5 D1 (5 teams)" in text
+
+
 # Safe to open
 
 
-def test_what_people_write_stays_text(tmp_path: Path, told: story.Story) -> None:
-    evil = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
-    told.tell(DAY_1, "added", "X<1>", who=evil, title=evil, workstream="mlops", day=1, criteria=[evil])
-    for card in ("X<1>", "D1"):
-        told.tell(DAY_1, "claimed", card, evil, owner=evil)
-        told.tell(DAY_1, "noted", card, evil, text=evil)
-        told.tell(DAY_1, "noted", "", evil, text=evil)
-        told.tell(DAY_1, "attached", card, evil, title=evil, path=evil)
-        told.tell(DAY_1, "failed", card, evil, cell=evil, error=evil, message=evil)
-        told.complete(
-            DAY_1,
-            card,
-            evil,
-            checks=[{"check": evil, "ok": True, "got": evil, "expected": evil}],
-            outputs={evil: evil},
-            metrics={evil: 1},
+EVIL = "<script>alert({0})</script><img src=x onerror=alert({0})>\"'&{0}"
+
+
+def evil_plan(teams: tuple[str, ...]) -> plans.Plan:
+    """A plan whose own texts are markup: the event, a workstream, its lead, every title."""
+    event = dataclasses.replace(PLAN.event, name=EVIL.format("event"))
+    lanes = tuple(
+        dataclasses.replace(lane, title=EVIL.format(f"lane-{lane.id}"), lead=EVIL.format("lead"), wip=1)
+        for lane in PLAN.workstreams
+    )
+    subtasks = tuple(dataclasses.replace(s, title=EVIL.format("title")) for s in PLAN.subtasks)
+    return dataclasses.replace(PLAN, event=event, workstreams=lanes, subtasks=subtasks, teams=teams)
+
+
+def evil_events(teams: tuple[str, ...]) -> list[journal.Event]:
+    told, evil = story.Story(), EVIL.format
+    told.tell(DAY_1, "added", "X<1>", who=evil("who"), title=evil("added"), workstream="mlops", day=1)
+    told.tell(
+        DAY_1, "added", "A-1-1", title=evil("action"), workstream="event", day=2, owner=evil("action-owner")
+    )
+    lanes = {
+        "mlops": {"focus": evil("focus"), "decision": evil("asked"), "confidence": 3},
+        evil("no-lane"): {"focus": "x"},
+    }
+    told.tell(DAY_1, "standup", "E1", day=1, part=evil("part"), lanes=lanes)
+    told.tell(DAY_1, "decided", decision=evil("decision"), by=evil("by"), answer=evil("answer"))
+    told.tell(DAY_1, "charter", asked=[{"decision": evil("charter"), "by": evil("charter-by"), "day": 2}])
+    told.tell(DAY_1, "retro", "E1", day=1, **{asked: [evil(asked)] for asked in said.ASKED})
+    told.tell(DAY_1, "noted", text=evil("board-note"))
+    told.tell(DAY_1, "noted", evil("unknown-card"), text="x")
+    for card in ("X<1>", "D1", "D2"):
+        told.tell(DAY_1, "claimed", card, owner=evil("owner"))
+        told.tell(DAY_1, "claimed", card, owner=evil("helper"))
+        told.tell(DAY_1, "noted", card, evil("noter"), text=evil("note"))
+        told.tell(DAY_1, "attached", card, title=evil("file"), path=evil("path"))
+        for _ in range(2):
+            checks = [{"check": evil("check"), "ok": True, "got": evil("got"), "expected": evil("expected")}]
+            told.complete(
+                DAY_1,
+                card,
+                checks=checks,
+                outputs={evil("output"): evil("result")},
+                metrics={evil("metric"): 1},
+            )
+        told.tell(
+            DAY_1, "checked", card, check=evil("bad-check"), ok=False, got=evil("bad-got"), expected="0"
         )
-        told.tell(DAY_1, "blocked", card, evil, reason=evil, unblocker=evil)
-    page = written(tmp_path, told.events)
-    assert "<script" not in page
-    assert "<img" not in page
-    assert evil in seen(page).replace("  ", " ")
+        told.tell(DAY_1, "failed", card, cell=evil("cell"), error=evil("error"), message=evil("message"))
+    checks = [{"check": evil("check"), "ok": True, "got": evil("got"), "expected": evil("expected")}]
+    told.complete(DAY_1, "F1", checks=checks)
+    told.tell(DAY_1, "started", "D1")
+    told.tell(
+        DAY_1,
+        "checked",
+        "D1",
+        check=evil("bad-check"),
+        ok=False,
+        got=evil("bad-got"),
+        expected=evil("bad-expected"),
+    )
+    told.tell(DAY_1, "blocked", "D2", reason=evil("reason"), unblocker=evil("unblocker"))
+    told.tell(DAY_1, "skipped", "M1", reason=evil("skipped"))
+    return [dataclasses.replace(e, team=teams[0]) if teams and e.card else e for e in told.events]
+
+
+WORDS = ["event", "lane-mlops", "lead", "title", "added", "action", "action-owner", "focus", "asked", "no-lane", "part", "decision", "by", "answer", "charter", "charter-by", "liked", "lacked", "learned", "longed_for", "board-note", "unknown-card", "owner", "helper", "noter", "note", "file", "path", "bad-check", "bad-got", "cell", "error", "message", "reason", "unblocker", "skipped", "metric"]  # fmt: skip
+
+
+@pytest.mark.parametrize("teams", [(), ("blue", "red")], ids=["one team", "teams"])
+def test_what_people_write_stays_text(tmp_path: Path, teams: tuple[str, ...]) -> None:
+    file = report.day(evil_plan(teams), evil_events(teams), 1, home=tmp_path, now=DAY_1.replace(hour=17))
+    page = file.read_text(encoding="utf-8")
+    assert not re.search(r"<(script|img)", page, re.IGNORECASE)
+    text = seen(page).casefold()
+    words = WORDS if teams else [*WORDS, "check", "got", "expected", "output", "result"]
+    assert [word for word in words if EVIL.format(word).casefold() not in text] == []
 
 
 def test_the_page_holds_all_it_needs(tmp_path: Path) -> None:
@@ -164,8 +354,29 @@ def test_a_folder_that_cannot_be_written_is_two_lines(tmp_path: Path) -> None:
     assert len(str(refused.value).splitlines()) == 2
 
 
-def test_ten_thousand_events_make_one_page(tmp_path: Path) -> None:
-    events = story.events(PLAN, at_least=10_000)
-    assert len(events) >= 10_000
-    page = written(tmp_path, events, 3, DAY_2.replace(day=3, hour=17))
-    assert seen(page).count("· ran ") > 3
+TEN_THOUSAND = """
+import datetime as dt, sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from fixtures import story
+plan = story.plan()
+events = story.events(plan, at_least=10_000)
+began = time.perf_counter()
+from kit import report
+page = report.day(plan, events, 3, home=Path(sys.argv[2]), now=dt.datetime(2026, 12, 3, 16, tzinfo=dt.UTC))
+print(time.perf_counter() - began, len(events), page)
+"""
+
+
+def test_ten_thousand_events_make_one_page_in_two_seconds(tmp_path: Path) -> None:
+    """A fresh process, what it imports included; about 0.6 s where this was written."""
+    command = [sys.executable, "-c", TEN_THOUSAND, str(Path(__file__).parent), str(tmp_path)]
+    times = []
+    for _ in range(3):  # others may be using the machine
+        told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.split()
+        assert int(told[1]) >= 10_000
+        assert seen(Path(told[2]).read_text(encoding="utf-8")).count("· ran ") > 3
+        times.append(float(told[0]))
+        if times[-1] < 2:
+            break
+    assert min(times) < 2
