@@ -65,10 +65,12 @@ def until(plan: plans.Plan, events: Sequence[Event], board: Board, day: int) -> 
 
 
 def _closed(board: Board, told: Sequence[Event], day: int) -> dt.datetime:
-    """When a day's counting ends: as its hours close, or at its last event, if that is later or on no date of the event."""
+    """When a day's counting ends: now, at the latest as its hours close; or with its last event, if that is later.
+
+    A rehearsal off the event's dates has no hours: its days end with their last event.
+    """
     last = max((e.ts for e in told), default=BEGINNING)
     if day < 1:
         return last
-    closes = hours.bounds(board.event, day)[1]
-    passed = board.at is not None and board.at >= closes and hours.day_of(board.event, last) is not None
-    return max(last, closes) if passed else last
+    on_dates = hours.day_of(board.event, last) is not None
+    return max(last, min(board.at, hours.bounds(board.event, day)[1])) if on_dates and board.at else last

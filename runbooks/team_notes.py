@@ -34,7 +34,7 @@ NOT_SHOWN = (FOLDER, "aws", "data")
 class Correction:
     """Something that somebody of the team does until a date (ISO)."""
 
-    do: str
+    do: str = ""
     owner: str = ""
     due: str = ""
 

@@ -56,7 +56,7 @@ class Told(story.Story):
         self.say(end, "completed", card)
 
     def wall(self, now: str, plan: Plan = PLAN) -> Board:
-        return board.fold(plan, self.events, now=at(now))
+        return board.fold(plan, self.events, now=at(now) + dt.timedelta(milliseconds=1))
 
 
 def busy() -> Told:
