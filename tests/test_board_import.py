@@ -148,6 +148,17 @@ def test_an_exported_board_is_there_already(days: int, seed: int) -> None:
     assert read(board.to_csv(wall), wall) == ([], len(wall.cards), [])
 
 
+def test_an_export_tells_of_who_claimed_a_card_and_guards_formulas_and_comes_back() -> None:
+    told = story.Story()
+    told.tell(START, "added", "X1", title="=1+1", workstream="mlops", criteria=["-1 or less", "@home"])
+    told.tell(START, "claimed", "X1", owner="bo")
+    wall = board.fold(PLAN, told.events)
+    table = board.to_csv(wall)
+    assert read(table, wall) == ([], len(wall.cards), [])
+    [row], _, _ = read(table)
+    assert (row.data["title"], row.data["owner"]) == ("=1+1", "bo")
+
+
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30)
 
 
