@@ -87,7 +87,7 @@ def test_every_bad_row_is_named_with_its_line_and_reason() -> None:
         "line 3: no id.",
         'line 4: day "9" is no number from 1 to 3.',
         'line 4: due "2.12.2026" is no date such as 2026-12-03.',
-        'line 4: minutes "-5" is no number from 1 to 100000.',
+        'line 4: minutes "-5" is no number from 0 to 100000.',
         "line 4: no title.",
         'line 4: the id "X 2" is not of letters, digits, dots, dashes (at most 100).',
         'line 4: there is no workstream "mlop". Did you mean "mlops"?',
