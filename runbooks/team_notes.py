@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -51,11 +51,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Notes:
-    """What the team writes: actions that help this event at once, and findings that improve the method."""
+    """What the team writes: actions that help this event at once, and findings that improve the method.
+
+    `causes` names why something stopped where words do not tell: by a part of them.
+    """
 
     immediate: tuple[Correction, ...] = ()
     findings: tuple[Finding, ...] = ()
     went_well: tuple[str, ...] = ()
+    causes: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 BLANK = """\
@@ -68,6 +72,10 @@ went_well: []
 # What helps this event at once.
 immediate: []
 #  - { do: Sit with the data workstream until D2 is done, owner: Ana, due: 2026-12-02 }
+
+# Why something stopped, where the document says "not named yet": a part of the words, and the cause.
+causes: {}
+#  legal word: decision
 
 # What improves the method. Blameless: what happened, what it cost, why, five times, and what makes it impossible.
 findings: []
@@ -108,6 +116,7 @@ def read(file: Path) -> Notes:
     return Notes(
         immediate=_corrections(_listed(values, "immediate")),
         went_well=tuple(map(str, _listed(values, "went_well"))),
+        causes=_causes(values.get("causes") or {}),
         findings=tuple(
             Finding(
                 happened=str(row.get("happened") or ""),
@@ -123,6 +132,12 @@ def read(file: Path) -> Notes:
 def _corrections(rows: Iterable[Any]) -> tuple[Correction, ...]:
     shaped = (_shaped(Correction, row, "a correction") for row in rows)
     return tuple(Correction(**{key: str(value or "") for key, value in row.items()}) for row in shaped)
+
+
+def _causes(raw: Any) -> dict[str, str]:
+    if not isinstance(raw, dict):
+        raise PlanError("The team's notes: causes has no keys and values.", "Write: part of the words: quota")
+    return {str(part): str(cause) for part, cause in raw.items() if str(part).strip() and cause}
 
 
 def _listed(values: Mapping[str, Any], name: str) -> list[Any]:

@@ -32,7 +32,7 @@ __all__ = [
     "draw",
     "hindrances",
     "timings",
-    "unknown",
+    "unnamed",
 ]
 
 CAUSES: Mapping[str, str] = {
@@ -43,11 +43,12 @@ CAUSES: Mapping[str, str] = {
     "capacity": r"capacity|out of memory|memoryerror|no space|disk",
     "network": r"timed? ?out|connect|endpoint url|proxy|dns|\bvpn\b|network|firewall|subnet|\broute\b",
     "data": r"\bdata\b|column|label|schema|\bcsv\b|delivery|parquet|keyerror|filenotfound|nosuchkey|means",
-    "decision": r"decision|decide|approv|waiting for|sign",
+    "decision": r"decision|decide|approv|waiting for|\bsign|legal|lawyer",
+    "code": r"error|exception|traceback|algorithm|\bbug\b|kernel",
 }
 """Why something stopped, by the words in what people and AWS said; the first that fits counts."""
 
-OTHER = "other"
+UNNAMED = "not named yet"
 
 
 @dataclass(frozen=True)
@@ -129,23 +130,25 @@ def timings(board: Board) -> list[Timing]:
     return sorted(rows, key=lambda t: t.ratio, reverse=True)
 
 
-def cause(*words: str) -> str:
-    """Why something stopped, by what was said of it."""
-    text = " ".join(words).casefold()
-    return next((name for name, pattern in CAUSES.items() if re.search(pattern, text)), OTHER)
+def cause(words: str, named: Mapping[str, str] | None = None) -> str:
+    """Why something stopped, by what was said of it; `named` are the team's own causes, by a part of the words."""
+    text = " ".join(words.casefold().split())
+    own = (cause for part, cause in (named or {}).items() if " ".join(part.casefold().split()) in text)
+    read = (name for name, pattern in CAUSES.items() if re.search(pattern, text))
+    return next(own, None) or next(read, UNNAMED)
 
 
-def hindrances(board: Board) -> list[Hindrance]:
-    """What stood in the way, by cause, the most expensive first."""
+def hindrances(board: Board, named: Mapping[str, str] | None = None) -> list[Hindrance]:
+    """What stood in the way, by cause, the most expensive first. `named` as for `cause`."""
     blocked: dict[str, list[flow.Block]] = {}
     for block in flow.blocks(board):
-        blocked.setdefault(cause(block.reason), []).append(block)
+        blocked.setdefault(cause(block.reason, named), []).append(block)
     failed: dict[str, list[str]] = {}
     for card in board.cards:
         for event in card.history:
             if event.type == "failed":
                 error, message = (str(event.data.get(key) or "") for key in ("error", "message"))
-                failed.setdefault(cause(error, message), []).append(
+                failed.setdefault(cause(f"{error} {message}", named), []).append(
                     message.strip().partition("\n")[0] or error
                 )
     rows = [
@@ -160,16 +163,14 @@ def hindrances(board: Board) -> list[Hindrance]:
                 )
             ),
         )
-        for name in (*CAUSES, OTHER)
-        if name in blocked or name in failed
+        for name in dict.fromkeys((*blocked, *failed))
     ]
     return sorted(rows, key=lambda h: (h.time, h.blocks + h.failures), reverse=True)
 
 
-def unknown(found: Iterable[Hindrance], board: Board) -> int:
-    """How many blocks and failures of the journal are told under no cause."""
-    total = len(flow.blocks(board)) + sum(e.type == "failed" for c in board.cards for e in c.history)
-    return total - sum(one.blocks + one.failures for one in found)
+def unnamed(found: Iterable[Hindrance]) -> int:
+    """How many blocks and failed runs have no cause: a number, and no words."""
+    return sum(one.blocks + one.failures for one in found if one.cause == UNNAMED)
 
 
 # As a document
@@ -241,7 +242,13 @@ def document(
     )
     lines += ["## What stood in the way, by cause"]
     rows = [
-        [h.cause, str(h.blocks), hours.spoken(h.time), str(h.failures), plain("; ".join(h.words[:3]), 220)]
+        [
+            plain(h.cause),
+            str(h.blocks),
+            hours.spoken(h.time),
+            str(h.failures),
+            plain("; ".join(h.words[:3]), 220),
+        ]
         for h in stopped
     ]
     head = ["Cause", "Blocks", "Cost", "Failed runs", "In words"]
