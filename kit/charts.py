@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kit import flow, hours
 from kit.cards import DONE, STATES, Board
@@ -40,7 +40,7 @@ class Tick:
 class Axis:
     """The time of a chart: where a moment lies, its ticks, and `edges` between days."""
 
-    x: Callable[[dt.datetime], float]
+    x: Callable[[dt.datetime], float] = field(compare=False)
     ticks: tuple[Tick, ...]
     edges: tuple[float, ...]
 
@@ -104,8 +104,9 @@ def burn_up(board: Board) -> BurnUp | None:
     points = _points(board)
     if not points or board.at is None:
         return None
-    end = max(board.at, points[-1].at)
     live = any(hours.day_of(board.event, p.at) for p in points)
+    end = max([move.at for card in board.cards for move in card.moves] + [points[-1].at])
+    end = max(end, board.at) if live else end
     axis = _working_time(board, LEFT, RIGHT) if live else _plain_time(board, points[0].at, end)
     top = _round_up(max(p.scope for p in points))
     x, y = axis.x, _height(top)

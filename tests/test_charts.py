@@ -50,6 +50,8 @@ def test_the_burn_up_of_a_rehearsal_runs_over_plain_time(told: story.Story) -> N
     assert chart is not None
     assert [t.text for t in chart.axis.ticks] == ["09:00", "09:05", "09:10"]
     assert chart.planned == ""
+    later = boards.fold(PLAN, told.events, now=REHEARSAL + dt.timedelta(hours=5))
+    assert charts.burn_up(later) == chart
 
 
 def test_the_chart_stays_in_its_box_and_its_labels_apart() -> None:
