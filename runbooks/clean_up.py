@@ -7,24 +7,36 @@ event names, and what is in nothing that they name, is somebody else's and is ne
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from all_kinds import KINDS, by_arn, kind
 from botocore.exceptions import BotoCoreError, ClientError
-from kinds import ENDED, GONE, KINDS, THERE, Kind, by_arn, kind, missing
+from documents import bullets, plain, table
+from kinds import ENDED, GONE, THERE, Kind, missing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = [
     "Outcome",
     "Thing",
     "account_name",
+    "board_bucket",
+    "clients",
     "deleted",
+    "document",
+    "draw",
     "everything",
     "left",
     "others",
     "registered",
-    "rows",
+    "tagged",
+    "told",
+    "unknown",
 ]
 
 VERBS = ("Create", "Put", "Register", "Enable", "Deregister", "Delete", "Disable", "Schedule")
@@ -138,16 +150,24 @@ def everything(session: Any, events: Iterable[Any], account: str, tag: Mapping[s
         thing = replace(thing, state=_state(thing, at))
         found[thing.id] = thing
         if thing.state != GONE and thing.kind.within:
-            try:
-                parts = list(thing.kind.within(at, thing.keys))
-            except ClientError:
-                parts = []  # it went while it was looked at
-            todo += [
-                Thing(kind(*one.split(".", 1)), keys, (f"in {thing.kind.name} {thing.name}",), thing.card)
-                for one, keys in parts
-            ]
+            todo += _parts(thing, at)
     there = [thing for thing in found.values() if thing.state != GONE]
     return sorted(there, key=lambda thing: _rank(thing.kind))
+
+
+def _parts(thing: Thing, at: Callable[[str], Any]) -> list[Thing]:
+    """What is in a thing or belongs to it."""
+    assert thing.kind.within
+    found = []
+    try:
+        for name, keys in thing.kind.within(at, thing.keys):
+            known = (kind(*name.split(".", 1)), keys) if name else by_arn(keys["Arn"])
+            if known:
+                found.append(Thing(*known, (f"in {thing.kind.name} {thing.name}",), thing.card))
+    except ClientError as error:
+        if not missing(error):  # it went while it was looked at
+            raise
+    return found
 
 
 def _state(thing: Thing, at: Callable[[str], Any]) -> str:
@@ -165,104 +185,6 @@ def _rank(one: Kind) -> int:
 
 def _why(error: Exception) -> str:
     return str(error).partition("operation: ")[2] or str(error)
-
-
-# What it costs to leave it
-
-BY_USE = {
-    "config.ConfigurationRecorder",
-    "firehose.DeliveryStream",
-    "guardduty.Detector",
-    "sagemaker.FeatureGroup",
-    "securityhub.SecurityHub",
-    "cloudtrail.Trail",
-    "logs.LogGroup",
-    "logs.LogStream",
-}
-"""Kinds that are paid by use: while they are there they may cost, and nobody can say what."""
-
-
-def usd_per_day(thing: Thing, at: Callable[[str], Any], prices: Mapping[str, Any]) -> float | None:
-    """What a thing costs per day if it is left: None where that goes by use, or where the price is not in the table."""
-    idle = prices["idle"]
-    monthly = {
-        "kms.Key": "usd_per_key_month",
-        "cloudwatch.MetricAlarm": "usd_per_alarm_month",
-        "cloudwatch.Dashboard": "usd_per_dashboard_month",
-    }
-    if thing.kind.id in BY_USE:
-        return None
-    if thing.kind.id in monthly:
-        return float(idle[monthly[thing.kind.id]]) / 30
-    if thing.kind.id == "s3.Bucket":
-        return float(idle["usd_per_gb_month"]) * stored_bytes(at("s3"), thing.keys["Bucket"]) / 1e9 / 30
-    if thing.kind.id == "kinesis.Stream":
-        shards = thing.kind.described(at, thing.keys).get("OpenShardCount", 1)
-        return float(idle["usd_per_shard_hour"]) * int(shards) * 24
-    if thing.state == ENDED or thing.kind.service != "sagemaker":
-        return 0.0
-    return _instances(thing, at, prices["usd_per_hour"])
-
-
-def stored_bytes(s3: Any, bucket: str) -> int:
-    """How much a bucket holds, in every version."""
-    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket)
-    return sum(row["Size"] for page in pages for row in page.get("Versions", []))
-
-
-def _instances(thing: Thing, at: Callable[[str], Any], prices: Mapping[str, float]) -> float | None:
-    """The instances that a thing of SageMaker keeps, for a day."""
-    told = thing.kind.described(at, thing.keys)
-    if thing.kind.name == "Endpoint":
-        config = at("sagemaker").describe_endpoint_config(EndpointConfigName=told["EndpointConfigName"])
-        types = {one["VariantName"]: one.get("InstanceType", "") for one in config["ProductionVariants"]}
-        held = [
-            (types.get(one["VariantName"], ""), one.get("CurrentInstanceCount", 1))
-            for one in told.get("ProductionVariants", [])
-        ]
-    elif thing.kind.name == "App":
-        held = [(told.get("ResourceSpec", {}).get("InstanceType", "system"), 1)]
-    elif thing.kind.name == "NotebookInstance":
-        held = [(told["InstanceType"], int(told["NotebookInstanceStatus"] != "Stopped"))]
-    else:
-        held = list(_of_a_job(told))
-    if any(kind not in prices for kind, _ in held if kind != "system"):
-        return None
-    return sum(prices.get(kind, 0.0) * count * 24 for kind, count in held)
-
-
-def _of_a_job(told: Any) -> Iterator[tuple[str, int]]:
-    """Types and counts wherever a job's description has them."""
-    if isinstance(told, dict):
-        if "InstanceType" in told and "InstanceCount" in told:
-            yield told["InstanceType"], told["InstanceCount"]
-        for value in told.values():
-            yield from _of_a_job(value)
-
-
-def rows(things: Iterable[Thing], session: Any, prices: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row for each service and kind: how many, by which cards, how found, some names, USD a day if left (None: by use)."""
-    at = clients(session)
-    grouped: dict[tuple[str, str, str], list[Thing]] = {}
-    for thing in things:
-        grouped.setdefault((thing.kind.service, thing.kind.name, thing.state), []).append(thing)
-    told = []
-    for (service, name, state), those in sorted(grouped.items()):
-        costs = [usd_per_day(thing, at, prices) for thing in those]
-        names = [thing.name for thing in those]
-        told.append(
-            {
-                "service": service,
-                "kind": name,
-                "things": len(those),
-                "state": state,
-                "cards": " ".join(sorted({thing.card for thing in those} - {""})),
-                "found by": ", ".join(sorted({known.split(" ")[0] for thing in those for known in thing.known})),
-                "USD a day": None if None in costs else round(sum(cost or 0 for cost in costs), 2),
-                "names": ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else ""),
-            }
-        )
-    return told
 
 
 # Deleting
@@ -329,6 +251,21 @@ def _gone(thing: Thing, at: Callable[[str], Any], poll: float, patience: float) 
     return Outcome(thing, "deleted" if state == GONE else "ended")
 
 
+def unknown(things: Iterable[Thing]) -> list[str]:
+    """Things that nobody can tell or delete here, and why."""
+    return [
+        f"{thing.kind.id} {thing.name}: {thing.state}"
+        for thing in things
+        if thing.state.startswith("unknown")
+    ]
+
+
+def board_bucket() -> list[str]:
+    """The bucket in which the board itself lies, if it lies in one: it is kept."""
+    place = os.environ.get("KIT_BOARD", "")
+    return [place.removeprefix("s3://").partition("/")[0]] if place.startswith("s3://") else []
+
+
 def left(things: Iterable[Thing], keep: Iterable[str] = ()) -> list[str]:
     """What is there and is neither kept by choice nor work that is over: all that could cost."""
     kept = set(keep)
@@ -374,11 +311,91 @@ def others(session: Any, things: Iterable[Thing]) -> list[tuple[str, str, bool]]
     ours = {(thing.kind.service, value.lower()) for thing in things for value in thing.keys.values()}
     found = []
     for service, operation, rows_in, member in LISTS:
-        for page in at(service).get_paginator(operation).paginate() if at(service).can_paginate(operation) else [getattr(at(service), operation)()]:
+        for page in (
+            at(service).get_paginator(operation).paginate()
+            if at(service).can_paginate(operation)
+            else [getattr(at(service), operation)()]
+        ):
             for row in page.get(rows_in, []):
                 name = str(row[member] if member else row)
-                if operation == "list_roles" and row["Path"].startswith(("/aws-reserved/", "/aws-service-role/")):
+                if operation == "list_roles" and row["Path"].startswith(
+                    ("/aws-reserved/", "/aws-service-role/")
+                ):
                     continue  # AWS makes and deletes them itself
                 if not {(service, name.lower()), (service, name.rpartition("/")[2].lower())} & ours:
                     found.append((service, name, operation in RUNNING))
     return found
+
+
+# To read
+
+
+def told(outcomes: Iterable[Outcome]) -> list[dict[str, str]]:
+    """What became of each thing: what, became, why."""
+    return [
+        {"what": f"{one.thing.kind.id} {one.thing.name}", "became": one.became, "why": one.why}
+        for one in outcomes
+    ]
+
+
+def draw(ax: Axes, made: Iterable[Thing], again: Iterable[Thing]) -> None:
+    """Things by service: what is gone, work that is over, and what is left."""
+    now = {thing.id: thing.state for thing in again}
+    counts: dict[str, dict[str, int]] = {}
+    for thing in made:
+        what = {"": "gone", ENDED: "work that is over"}.get(now.get(thing.id, ""), "left")
+        service = counts.setdefault(thing.kind.service, {"gone": 0, "work that is over": 0, "left": 0})
+        service[what] += 1
+    services = sorted(counts, key=lambda service: sum(counts[service].values()))
+    start = [0] * len(services)
+    for what, colour, hatch in (
+        ("gone", "#dbeafe", ""),
+        ("work that is over", "#9ca3af", "//"),
+        ("left", "#a8201a", "xx"),
+    ):
+        widths = [counts[service][what] for service in services]
+        ax.barh(services, widths, left=start, label=what, color=colour, hatch=hatch, edgecolor="#374151")
+        start = [a + b for a, b in zip(start, widths, strict=True)]
+    ax.legend(loc="lower right")
+
+
+def document(
+    event: str, before: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome], a_day: float, after: float
+) -> list[str]:
+    """What was there, and what became of it, as the lines of a Markdown document."""
+    became = {
+        name: sum(one.became == name for one in outcomes) for name in ("deleted", "ended", "kept", "refused")
+    }
+    rows = [
+        [
+            plain(row["service"]),
+            plain(row["kind"]),
+            str(row["things"]),
+            plain(row["cards"]),
+            _usd(row["USD a day"]),
+        ]
+        for row in before
+    ]
+    open_ends = [one for one in outcomes if one.became in ("kept", "refused")]
+    return [
+        f"# Clean-up of {plain(event)}",
+        "",
+        f"Before: {a_day:,.2f} USD a day. After: {after:,.2f} USD a day. "
+        + ", ".join(f"{count} {name}" for name, count in became.items() if count)
+        + ".",
+        "",
+        "## Kept or refused",
+        *bullets(
+            (
+                f"{one.became}: {plain(one.thing.kind.id)} {plain(one.thing.name)} {plain(one.why)}"
+                for one in open_ends
+            ),
+            "Nothing: all that the event made is gone, but for the records of work that is over.",
+        ),
+        "## What was there",
+        *table(["service", "kind", "things", "cards", "USD a day if left"], rows),
+    ]
+
+
+def _usd(amount: Any) -> str:
+    return "by use" if amount is None or amount != amount else f"{amount:.2f}"

@@ -43,6 +43,7 @@ SERVICES = {  # botocore's name, and how a title has it
     "lakeformation": "Lake Formation",
     "logs": "CloudWatch",
     "organizations": "Organizations",
+    "resourcegroupstaggingapi": "Tagging API",
     "s3": r"\(S3\)",
     "s3control": r"\(S3\)",
     "sagemaker": "SageMaker",
