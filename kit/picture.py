@@ -19,6 +19,15 @@ __all__ = ["Lane", "Moment", "Picture", "Team", "Tile", "of"]
 
 FRESH = dt.timedelta(minutes=2)  # for so long, a card that moved is marked
 LATEST = 4
+WIDTHS = {
+    TODO: 15,
+    DOING: 24,
+    BLOCKED: 31,
+    REVIEW: 14,
+    DONE: 13,
+}  # of columns with cards, in shares of what is left
+EMPTY = 8  # of a column without, and LANE of the workstreams' names, in percent
+LANE = 11
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,9 @@ class Team:
 
 @dataclass(frozen=True)
 class Tile:
-    """A subtask in a column. `teams` has one entry for each card behind it; `late` means that its day has passed."""
+    """A subtask in a column. `teams` has one entry for each card behind it, `all` says that it is everybody's;
+    `late` means that its day has passed.
+    """
 
     id: str
     title: str
@@ -47,6 +58,7 @@ class Tile:
     reason: str
     unblocker: str
     teams: tuple[Team, ...]
+    all: bool
 
 
 @dataclass(frozen=True)
@@ -76,13 +88,16 @@ class Moment:
 
 @dataclass(frozen=True)
 class Picture:
-    """The whole screen; `box` is the part of the burn-up's viewBox that its lines lie in, `trouble` why it may be old."""
+    """The whole screen. `widths` are the columns' in percent, `box` is the part of the burn-up's viewBox that its lines
+    lie in, `trouble` why it may be old.
+    """
 
     event: str
     day: int
     date: str
     clock: str
     counts: dict[str, int]
+    widths: dict[str, float]
     total: int
     lanes: tuple[Lane, ...]
     moment: Moment | None
@@ -111,6 +126,7 @@ def of(plan: plans.Plan, board: Board, now: dt.datetime) -> Picture:
         date=f"{local:%A, %-d %B}" if today else f"rehearsal, {local:%-d %B}",
         clock=f"{local:%H:%M}",
         counts=board.counts(),
+        widths=_widths(board.counts()),
         total=len(board.cards),
         lanes=lanes,
         moment=_moment(whole, plan, now),
@@ -119,6 +135,13 @@ def of(plan: plans.Plan, board: Board, now: dt.datetime) -> Picture:
         box=f"{charts.LEFT} {charts.TOP - 4} {charts.RIGHT - charts.LEFT} {charts.BOTTOM - charts.TOP + 6}",
         latest=_latest(board),
     )
+
+
+def _widths(counts: dict[str, int]) -> dict[str, float]:
+    """The columns' widths in percent: what is empty is narrow, so that the rest has room for large type."""
+    left = 100 - LANE - EMPTY * sum(not count for count in counts.values())
+    shares = sum(WIDTHS[state] for state, count in counts.items() if count)
+    return {s: round(left * WIDTHS[s] / shares, 1) if count else EMPTY for s, count in counts.items()}
 
 
 def _lane(board: Board, lane: plans.Workstream, day: int, old: set[str]) -> Lane:
@@ -175,6 +198,7 @@ def _tile(board: Board, cards: Sequence[Card], day: int, old: set[str]) -> Tile:
             )
             for c in sorted(cards, key=lambda c: c.team)
         ),
+        all=len(cards) == len(board.teams),
     )
 
 

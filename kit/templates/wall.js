@@ -3,6 +3,7 @@
 
 const QUIET = 15000; // three beats without a word: the connection is dead, whatever the browser believes
 const AGAIN = 2000;
+const SMALL = 56; // lines of type on the screen's height
 const build = document.documentElement.dataset.build;
 const board = document.getElementById("board");
 const contact = document.getElementById("contact");
@@ -50,24 +51,33 @@ setInterval(() => {
   if (now - opened > AGAIN && (source.readyState === EventSource.CLOSED || now - Math.max(heard, opened) > QUIET)) open();
 }, 1000);
 
-// The largest type with which everything is on the screen. On a phone, and where even the least does not fit, one scrolls.
+// The largest type with which everything is on the screen; where that is small, with less of each card. On a phone, and
+// where even the least does not fit, one scrolls.
 function fit() {
   const root = document.documentElement;
-  root.style.fontSize = "";
   document.title = board.querySelector("h1")?.textContent ?? document.title;
+  document.body.classList.remove("dense");
+  root.style.fontSize = "";
   if (innerWidth <= 700) return;
-  let least = 11, most = innerWidth / 40;
+  if (largest(root) >= innerHeight / SMALL) return;
+  document.body.classList.add("dense");
+  largest(root);
+}
+
+function largest(root) {
+  let least = 8, most = innerWidth / 40;
   const fits = (size) => {
     root.style.fontSize = `${size}px`;
     return root.scrollHeight <= innerHeight && root.scrollWidth <= innerWidth;
   };
-  if (fits(most)) return;
+  if (fits(most)) return most;
   while (most - least > 0.25) {
     const middle = (least + most) / 2;
     if (fits(middle)) least = middle;
     else most = middle;
   }
   fits(least);
+  return least;
 }
 
 addEventListener("resize", fit);
