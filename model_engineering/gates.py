@@ -182,7 +182,8 @@ def _fairness(found: Found, limits: Mapping[str, Any]) -> Answer:
 
 def _robustness(found: Found, limits: Mapping[str, Any]) -> Answer:
     kind, lost = _worst(found.tried["robustness"], "loss")
-    return lost, limits["loss_at_most"], True, f"skill lost on rows with {kind}"
+    limit = limits["loss_at_most" if found.classify else "r2_loss_at_most"]
+    return lost, limit, True, f"skill lost on rows with {kind}"
 
 
 def _invariance(found: Found, limits: Mapping[str, Any]) -> Answer:
@@ -237,7 +238,7 @@ GATES: Mapping[str, tuple[Callable[[Found, Mapping[str, Any]], Answer], tuple[st
     "slices": (_slices, ("worse_by_at_most",)),
     "calibration": (_calibration, ("ece_at_most", "bias_at_most")),
     "fairness": (_fairness, ("odds_at_most", "parity_at_most", "error_at_most")),
-    "robustness": (_robustness, ("loss_at_most",)),
+    "robustness": (_robustness, ("loss_at_most", "r2_loss_at_most")),
     "invariance": (_invariance, ("share_at_most",)),
     "direction": (_direction, ("share_at_least",)),
     "latency": (_latency, ("p99_ms_at_most",)),

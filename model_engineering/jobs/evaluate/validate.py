@@ -12,7 +12,7 @@
 
 validation.json: `problem`, `rows`, `sample`, `metric` (auc, or rmse), and by name under `models`:
 `robustness`: by change, `value` of the metric on the changed rows and `loss` against the same rows unchanged (share of the skill lost;
-skill is 2 × AUC - 1, or 1 - RMSE / standard deviation of the target). `invariance`: by change that must not matter (order of rows,
+skill is 2 × AUC - 1, or R²). `invariance`: by change that must not matter (order of rows,
 other names of ids, values of a sensitive column that is a feature), the largest change of a score, and `share` of rows that change by
 more than 0.01 (of the target's standard deviation for regression). `direction`: by column, `expected` (1 or -1), `change` of the mean
 score when the number rises by half a standard deviation, `ok` (it does not go the other way). `fairness`: by sensitive column, as in fairness.py. `time`: p50_ms and
@@ -183,7 +183,7 @@ def judged(
         return metrics.Rows(target, scores(name), schema["problem"]).main(np.ones(len(target)))
 
     def skill(value: float) -> float:
-        return 2 * value - 1 if classify else 1 - value / spread
+        return 2 * value - 1 if classify else 1 - (value / spread) ** 2
 
     same, plain = skill(value("same")), scores("same")
     robustness = {}
