@@ -163,6 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--stack", default="eba-framework", help="its name is the pipeline's as well")
     parser.add_argument("--job-role", required=True, help="ARN of the role of the jobs")
     parser.add_argument("--bucket", required=True, help="the bucket of the event")
+    parser.add_argument("--prefix", default="eba/o3", help="where code and runs lie in the bucket")
     parser.add_argument("--data", required=True, help="S3 URI of the raw rows that the schedule takes")
     parser.add_argument("--group", default="eba-models", help="the model package group")
     parser.add_argument("--algorithm", default="boosting", help="the candidate's: boosting or baseline")
@@ -187,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         name=given.stack,
         plan=data.arguments(plan.data),
         problem=plan.data.problem,
-        prefix=f"s3://{given.bucket}/eba/o3",
+        prefix=f"s3://{given.bucket}/{given.prefix}",
         role=given.job_role,
         group=given.group,
         least=given.least,
