@@ -72,6 +72,9 @@ def test_the_labels_of_lines_that_meet_stand_apart(told: story.Story) -> None:
     chart = charts.burn_up(boards.fold(PLAN, told.events))
     assert chart is not None
     assert chart.title == "23 of 23 cards done"
+    assert chart.scope_label.at == pytest.approx(
+        charts.BOTTOM - (charts.BOTTOM - charts.TOP) * 23 / 25, abs=0.1
+    )
     assert chart.done_label.at - chart.scope_label.at >= charts.LABEL
 
 
@@ -124,6 +127,15 @@ def test_bands_lie_one_on_the_other_and_reach_the_number_of_cards(told: story.St
     heights = [ends(band.edge)[-1] for band in chart.bands]
     assert heights == [pytest.approx(charts.BOTTOM - whole * n / 25, abs=0.1) for n in (1, 2, 3, 23)]
     assert chart.title == "Cards by column: 20 To do, 1 Doing, 1 Blocked, 1 Done"
+    labels = {band.state: band.label.at for band in chart.bands if band.label}
+    assert labels["To do"] == pytest.approx(charts.BOTTOM - whole * 13 / 25, abs=0.1)
+    assert (
+        charts.BOTTOM - 3 * charts.LABEL
+        <= labels["Doing"]
+        < labels["Blocked"]
+        < labels["Done"]
+        <= charts.BOTTOM
+    )
 
 
 def test_the_labels_of_bands_stand_apart_within_the_plot() -> None:

@@ -47,6 +47,7 @@ def test_a_standup_recorded_again_replaces_what_it_says_and_keeps_the_rest(told:
         told, NINE, mlops={"focus": "old", "decision": "which?", "confidence": 2}, foundations={"focus": "f"}
     )
     stood(told, TEN, mlops={"focus": "new", "decision": "", "confidence": 0})
+    stood(told, NOON, mlops={"focus": " "})
     (standup,) = said.standups(told.events, day_of)
     assert standup.words == (said.Word("mlops", "new", "which?", 2), said.Word("foundations", "f"))
 
