@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from boto3.session import Session as BotoSession
     from sagemaker.core.helper.session_helper import Session
 
-__all__ = ["TARGETS", "Aws", "Made", "connect", "created", "watch"]
+__all__ = ["TARGETS", "Aws", "Made", "connect", "created", "unwatched", "watch"]
 
 TARGETS = ("local", "aws")
 
@@ -243,6 +243,12 @@ def watch(report: Callable[[Made], object]) -> None:
         for event, handler in (("before-parameter-build.*.*", _remember), ("after-call.*.*", _record)):
             handlers.BUILTIN_HANDLERS.append((event, handler))
     _report = report
+
+
+def unwatched(client: Any) -> Any:
+    """The boto3 client, no longer watched: for what the kit itself does, and no runbook has to tear down."""
+    client.meta.events.unregister("after-call.*.*", _record)
+    return client
 
 
 def _remember(params: Mapping[str, Any], context: dict[str, Any], **_: Any) -> None:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from kit import aws
 from kit.errors import JournalError
 from kit.journal import Cursor, Part
 
@@ -62,7 +63,7 @@ class Bucket:
         try:
             # A session of its own: the default one remembers the environment of its first use.
             config = Config(max_pool_connections=READERS)
-            client = boto3.session.Session().client("s3", config=config)
+            client = aws.unwatched(boto3.session.Session().client("s3", config=config))
         except (BotoCoreError, ValueError) as error:
             raise JournalError(f"The journal {address} cannot be reached: {error}", HINT) from None
         if local and "//127.0.0.1" not in client.meta.endpoint_url:
