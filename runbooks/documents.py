@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "Link",
     "bullets",
     "clock",
     "date",
@@ -60,7 +61,9 @@ def plain(words: Any, most: int = 0) -> str:
     """
     line = " ".join("".join(c if c.isprintable() else " " for c in str(words)).split())
     line = f"{line[: most - 1].rstrip()}…" if 0 < most < len(line) else line
-    line = re.sub(r"\S{25,}", lambda long: re.sub(r"[/_.:,=-](?=\w)|[^\s/_.:,=-]{30}", "\\g<0>\u200b", long[0]), line)
+    line = re.sub(
+        r"\S{25,}", lambda long: re.sub(r"[/_.:,=-](?=\w)|[^\s/_.:,=-]{30}", "\\g<0>\u200b", long[0]), line
+    )
     line = re.sub(r"([\\`*_{}\[\]<>|#~$&!])", r"\\\1", line).replace(r"\&", "&amp;").replace(r"\<", "&lt;")
     return re.sub(r"^([-+=]|\d+(?=[.)]))", r"&#8203;\1", line)
 
@@ -77,12 +80,16 @@ def bullets(items: Iterable[str], none: str = "") -> list[str]:
     return ["", *(lines or ([none] if none else [])), ""]
 
 
-def label(card: Card) -> str:
-    """`**D2** Process the data`, inert."""
-    return f"**{plain(card.key)}** {plain(card.title, 80)}"
+Link = Callable[[Card, bool], str]
+"""How a document shows a card: whole, or in short by its key."""
 
 
-def executed(home: Path, cards: Iterable[Card]) -> Callable[[Card], str]:
+def label(card: Card, short: bool = False) -> str:
+    """`**D2** Process the data`, or in short `**D2**`, inert."""
+    return f"**{plain(card.key)}**" if short else f"**{plain(card.key)}** {plain(card.title, 80)}"
+
+
+def executed(home: Path, cards: Iterable[Card]) -> Link:
     """How a document shows cards: with a link to the executed runbook, which is put beside the reports as HTML."""
     proven = {card.key: card for card in cards if card.run and card.run.copy}
     copies = {key: card.run.copy for key, card in proven.items() if card.run}
@@ -90,15 +97,17 @@ def executed(home: Path, cards: Iterable[Card]) -> Callable[[Card], str]:
     made = evidence.pages(home, copies, titles) if copies else {}
     pages = {key: page.href for key, page in made.items() if page.href}
 
-    def link(card: Card) -> str:
-        return f"[{label(card)}](../reports/{pages[card.key]})" if card.key in pages else label(card)
+    def link(card: Card, short: bool = False) -> str:
+        words = label(card, short)
+        return f"[{words}](../reports/{pages[card.key]})" if card.key in pages else words
 
     return link
 
 
-def notebook(card: Card) -> str:
+def notebook(card: Card, short: bool = False) -> str:
     """A card with a link from a notebook in `runbooks/` to its runbook, where it has one."""
-    return f"[{label(card)}](../{quote(card.notebook)})" if card.notebook else label(card)
+    words = label(card, short)
+    return f"[{words}](../{quote(card.notebook)})" if card.notebook else words
 
 
 def date(iso: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,23 +20,8 @@ from kit.cards import BLOCKED, DOING, DONE, REVIEW, STATES, TODO, Board, Card
 from kit.errors import UsageError, did_you_mean
 from kit.journal import Event
 
-__all__ = [
-    "Failed",
-    "Lane",
-    "as_data",
-    "before",
-    "coded",
-    "document",
-    "earlier",
-    "filled",
-    "form",
-    "helpless",
-    "lanes",
-    "left_out",
-    "length",
-    "page",
-    "words",
-]
+__all__ = ["Failed", "Lane", "as_data", "before", "coded", "document", "earlier", "filled"]
+__all__ += ["form", "helpless", "lanes", "left_out", "length", "page", "words"]
 
 SHOWN = 5  # entries of a kind that are told whole; of the others only the card
 WIDE = 110  # characters on a line of a screen
@@ -164,7 +150,9 @@ def lanes(
                 done=(*mine(became["done"]), *again),
                 blocked=tuple(b for b in stuck if b.card.workstream == lane.id),
                 ageing=mine(c for c in old if c.state != BLOCKED),
-                failed=tuple(_failed(card, since) for card in mine(became["failed"])),
+                failed=tuple(
+                    sorted((_failed(c, since) for c in mine(became["failed"])), key=lambda f: f.over)
+                ),
                 next=tuple(filter(None, (_next_of(cards, team) for team in board.teams or ("",)))),
                 waits=waiting[0] if waiting else None,
                 over=tuple(o for o in over if o.lane.id == lane.id),
@@ -219,24 +207,23 @@ def helpless(board: Board) -> list[str]:
 def left_out(events: Iterable[Event], board: Board, since: dt.datetime, pages: Iterable[str]) -> list[str]:
     """Cards that were done, blocked or failed since the last standup, by the journal, and are on no page."""
     text = "\n".join(pages)
-    told = {
-        e.card for e in events if e.type in ("completed", "accepted", "failed", "blocked") and e.ts > since
-    }
-    cards = [card for card in board.cards if card.id in told and not ceremony(card)]
+    kinds = ("completed", "accepted", "failed", "blocked")
+    told = {(e.card, team) for e in events if e.type in kinds and e.ts > since for team in ("", e.team)}
+    cards = [card for card in board.cards if (card.id, card.team) in told and not ceremony(card)]
     cards = [card for card in cards if card.state in (DONE, BLOCKED) or card.failed]
-    return [card.id for card in cards if f"**{documents.plain(card.key)}**" not in text]
+    return [card.key for card in cards if f"**{documents.plain(card.key)}**" not in text]
 
 
 def length(page: Iterable[str]) -> int:
     """How many lines the page takes on a screen."""
-    lines = [part for line in page for part in line.split("<br>")]
+    lines = [re.sub(r"\]\([^)]*\)", "]", part) for line in page for part in line.split("<br>")]
     return sum(math.ceil(len(line) / WIDE) for line in lines if line.strip() and not line.startswith("|-"))
 
 
 # As a document
 
 
-def page(board: Board, lane: Lane, day: int, link: Callable[[Card], str] = documents.label) -> list[str]:
+def page(board: Board, lane: Lane, day: int, link: documents.Link = documents.label) -> list[str]:
     """A workstream as Markdown: what one screen shows while it speaks.
 
     Args:
@@ -276,7 +263,7 @@ def document(
     day: int,
     part: str,
     since: dt.datetime,
-    link: Callable[[Card], str],
+    link: documents.Link,
 ) -> list[str]:
     """The standup as the lines of a Markdown document: what is asked of the room, then a page for each workstream."""
     plain, at = documents.plain, documents.clock(board, board.at) if board.at else ""
@@ -316,30 +303,41 @@ def _block(block: flow.Block) -> str:
     )
 
 
-def _failure(failed: Failed, link: Callable[[Card], str]) -> str:
+def _failure(failed: Failed, link: documents.Link) -> str:
     where = f" in cell {documents.plain(failed.cell)}" if failed.cell else ""
     times = f", {failed.times} times" if failed.times > 1 else ""
     over = " (done since)" if failed.over else ""
-    return f"{link(failed.card)}{times}{where}: {documents.plain(failed.line, 120)}{over}"
+    return f"{link(failed.card, False)}{times}{where}: {documents.plain(failed.line, 120)}{over}"
 
 
-def _next(lane: Lane, link: Callable[[Card], str]) -> str:
+def _next(lane: Lane, link: documents.Link) -> str:
     if lane.next:
-        owned = (f"{link(c)}, {documents.plain(c.owner, 40)}" if c.owner else link(c) for c in lane.next)
+        owned = (
+            f"{link(c, False)}, {documents.plain(c.owner, 40)}" if c.owner else link(c, False)
+            for c in lane.next
+        )
         return "<br>".join(dict.fromkeys(owned))
     if lane.waits is not None:
         return f"{documents.label(lane.waits)} waits for {documents.plain(', '.join(lane.waits.waits))}"
     return "" if any(c.state in (DOING, REVIEW) for c in lane.today) else "all cards are begun or done"
 
 
-def _some(cards: Sequence[Card], link: Callable[[Card], str]) -> str:
-    shown = "<br>".join(link(card) + _proof(card) for card in cards[:SHOWN])
-    return shown + _rest(cards)
+def _some(cards: Sequence[Card], link: documents.Link) -> str:
+    """The cards, those of several teams on one line; the first few whole, of the others the keys."""
+    groups: dict[str, list[Card]] = {}
+    for card in cards:
+        groups.setdefault(card.id, []).append(card)
+    lines = []
+    for group in list(groups.values())[:SHOWN]:
+        first, keys = group[0], ", ".join(link(card, True) for card in group)
+        one = f"{link(first, False)}{_proof(first)}"
+        lines.append(one if len(group) == 1 else f"{documents.plain(first.title, 60)}: {keys}")
+    return "<br>".join(lines) + _rest([card for group in list(groups.values())[SHOWN:] for card in group], 0)
 
 
-def _rest(cards: Sequence[Card]) -> str:
-    """The cards beyond those that are shown, by their ids."""
-    ids = ", ".join(f"**{documents.plain(card.key)}**" for card in cards[SHOWN:])
+def _rest(cards: Sequence[Card], shown: int = SHOWN) -> str:
+    """The cards beyond those that are shown, by their keys."""
+    ids = ", ".join(documents.label(card, True) for card in cards[shown:])
     return f"<br>and {ids}" if ids else ""
 
 

@@ -169,6 +169,23 @@ def test_with_teams_each_has_a_next_card() -> None:
     assert [card.key for card in lane.next] == ["O1@blue", "O1@red"]
 
 
+def test_teams_that_did_the_same_card_stand_on_one_line_and_none_is_left_out() -> None:
+    teams = dataclasses.replace(PLAN, teams=("blue", "red"))
+    told = Told()
+    for team in ("blue", "red"):
+        for type in ("started", "completed"):
+            told.say("1 09:10", type, "D1")
+            told.events[-1] = dataclasses.replace(told.events[-1], team=team)
+    wall = board.fold(teams, told.events, now=at("1 09:30"))
+    (lane,) = (x for x in standups.lanes(wall, 1, moments.BEGINNING, {}, {}) if x.id == "data_engineering")
+    text = "\n".join(standups.page(wall, lane, 1))
+    assert "| Done since | Collect the data: **D1@blue**, **D1@red** |" in text
+    assert standups.left_out(told.events, wall, moments.BEGINNING, [text]) == []
+    assert standups.left_out(told.events, wall, moments.BEGINNING, [text.replace("**D1@red**", "")]) == [
+        "D1@red"
+    ]
+
+
 def test_the_document_says_what_is_asked_of_the_room_first() -> None:
     told = busy()
     wall = told.wall("2 09:30")
