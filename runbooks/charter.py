@@ -268,7 +268,7 @@ def open_ends(charter: Charter, data: plans.Data) -> list[str]:
     nobody = [person.role for person in charter.people if not person.name]
     found = [f"nobody is named yet as {', '.join(nobody)}"] if nobody else []
     if charter.target != data.target:
-        found.append(f"the charter is about `{charter.target}`, the plan predicts `{data.target}`")
+        found.append(f"the charter is about {charter.target}, the plan predicts {data.target}")
     return found
 
 
