@@ -109,7 +109,7 @@ def test_the_page_asks_one_decision_for_each_breach_and_names_what_is_missing() 
     assert html.count(REVIEW["decisions"]["business"]) == 1
     assert REVIEW["decisions"]["operations"] not in html
     assert (
-        "What the model saves, against the best fixed answer (product owner): the last run has it not" in html
+        "What threshold and calibration save on validation (product owner): the last run has it not" in html
     )
 
 
