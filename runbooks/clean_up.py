@@ -110,7 +110,7 @@ def registered(events: Iterable[Any], account: str, at: Callable[[str], Any]) ->
             continue
         keys = one.named(told.get("keys", {}), told["arn"], told["name"], at(one.service))
         label = told["name"] if len(one.keys) < 2 else " ".join(keys.values())
-        shown = told["name"] if one.name == "PermissionSet" else ""
+        shown = told["name"] if one.name == "PermissionSet" or not keys else ""
         found[one.service, one.name, label] = Thing(one, keys, ("register",), event.card, label=shown)
     return list(found.values())
 

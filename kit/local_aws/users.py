@@ -1,17 +1,27 @@
-"""Permissions boundaries of users, which moto keeps for roles only.
+"""Permissions boundaries of users, which moto keeps for roles only; and policies that are in use, which do not go.
 
-Source: API_PutUserPermissionsBoundary, API_DeleteUserPermissionsBoundary, API_CreateUser of the IAM API Reference.
+Source: API_DeletePolicy, API_PutUserPermissionsBoundary, API_DeleteUserPermissionsBoundary, API_CreateUser of the IAM API Reference.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from kit.local_aws.front import action, after
+from kit.local_aws.front import action, after, before
 from kit.local_aws.protocol import AwsError
 from kit.local_aws.store import Context
 
-__all__ = ["created", "delete_boundary", "put_boundary"]
+__all__ = ["created", "deletable", "delete_boundary", "put_boundary"]
+
+
+@before("iam", "DeletePolicy")
+def deletable(ctx: Context, params: dict[str, Any]) -> None:
+    """A policy goes only when nobody has it. Raises AwsError DeleteConflict."""
+    from moto.iam.models import iam_backends
+
+    policy = iam_backends[ctx.account]["aws"].managed_policies.get(params["PolicyArn"])
+    if policy is not None and policy.attachment_count:
+        raise AwsError("DeleteConflict", "Cannot delete a policy attached to entities.", 409)
 
 
 @after("iam", "CreateUser")

@@ -68,3 +68,17 @@ def test_a_domain_goes_when_its_applications_have_gone(account: Account) -> None
     sagemaker.delete_app(DomainId=domain, UserProfileName="p", AppType="JupyterLab", AppName="default")
     assert sagemaker.list_apps(DomainIdEquals=domain)["Apps"] == []
     sagemaker.delete_domain(DomainId=domain)
+
+
+def test_a_policy_goes_when_nobody_has_it(account: Account) -> None:
+    iam = account.client("iam")
+    account.role("holder", {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "*"})
+    policy = (
+        '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
+    )
+    arn = iam.create_policy(PolicyName="p", PolicyDocument=policy)["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName="holder", PolicyArn=arn)
+    with pytest.raises(ClientError, match="DeleteConflict"):
+        iam.delete_policy(PolicyArn=arn)
+    iam.detach_role_policy(RoleName="holder", PolicyArn=arn)
+    iam.delete_policy(PolicyArn=arn)
