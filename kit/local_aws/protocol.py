@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,6 +35,9 @@ TYPES: dict[str, tuple[type, ...]] = {
     "double": (int, float),
     "timestamp": (int, float, str),
 }
+# The same of a request that is not in JSON any more; a blob may be anything that can be read.
+PARSED = {kind: types for kind, types in TYPES.items() if kind != "blob"}
+PARSED["timestamp"] += (datetime,)
 PATTERN_SECONDS = 1.0  # a pattern that backtracks for longer than this is taken as matched
 
 
@@ -75,17 +78,25 @@ def operation(service_name: str, name: str) -> OperationModel:
 def mistyped(shape: Shape, value: Any) -> str:
     """The first JSON value of a wrong type, in the wording of AWS's SerializationException; empty if there is none."""
     kind = shape.type_name
-    if value is None or kind not in TYPES or (kind == "structure" and shape.is_document_type):
-        return ""
-    if not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"):
+    if not _fits(shape, value, TYPES):
         if kind in ("structure", "map"):
             return "Unexpected type: an object was expected"
         if kind == "list":
             return "Expected list or null"
         return f"{_json_type(value)} can not be converted to {kind.capitalize()}"
-    if kind in ("integer", "long") and isinstance(value, float) and not value.is_integer():
-        return f"{_json_type(value)} can not be converted to {kind.capitalize()}"
+    if value is None or (kind == "structure" and shape.is_document_type):
+        return ""
     return next((text for part, held in _parts(shape, value) if (text := mistyped(part, held))), "")
+
+
+def _fits(shape: Shape, value: Any, types: Mapping[str, tuple[type, ...]]) -> bool:
+    """Whether the value itself, not what it holds, is of a type that the shape takes."""
+    kind = shape.type_name
+    if value is None or kind not in types or (kind == "structure" and shape.is_document_type):
+        return True
+    if not isinstance(value, types[kind]) or (isinstance(value, bool) and kind != "boolean"):
+        return False
+    return kind not in ("integer", "long") or not isinstance(value, float) or value.is_integer()
 
 
 def _parts(shape: Shape, value: Any) -> list[tuple[Shape, Any]]:
@@ -109,11 +120,14 @@ def _json_type(value: Any) -> str:
 def problems(shape: Shape | None, value: Any, path: str = "") -> list[str]:
     """Every constraint of the model that the value breaks, in AWS's words; empty if it is valid.
 
-    Checked: required and unknown members, enums, patterns, lengths, ranges, exactly one member of a union.
+    Checked: types (in botocore's words), required and unknown members, enums, patterns, lengths, ranges, exactly one member
+    of a union.
     """
     if shape is None or value is None:
         return []
     kind = shape.type_name
+    if not _fits(shape, value, PARSED):
+        return [_wrong_type(shape, value, path)]
     if kind == "structure":
         return [] if shape.is_document_type else _structure_problems(shape, value, path)
     shown = "***" if shape.metadata.get("sensitive") else value
@@ -129,6 +143,8 @@ def problems(shape: Shape | None, value: Any, path: str = "") -> list[str]:
             if shape_of_part.type_name in ("structure", "list", "map"):
                 for key, item in value.items():
                     found += problems(shape_of_part, item, f"{path}.{key}.member")
+            elif strange := [item for item in values if not _fits(shape_of_part, item, PARSED)]:
+                found += [_wrong_type(shape_of_part, item, path) for item in strange]
             elif any(_broken(shape_of_part, item) for item in values):
                 rules = ", ".join(text for text, _ in _rules(shape_of_part))
                 found.append(_said(path, value, f"Map {part} must satisfy constraint: [{rules}]"))
@@ -154,6 +170,13 @@ def _structure_problems(shape: Shape, value: dict[str, Any], path: str) -> list[
     if shape.is_tagged_union and sum(item is not None for item in value.values()) != 1:
         found.append(_said(path, value, "Exactly one member of the union must be set"))
     return found
+
+
+def _wrong_type(shape: Shape, value: Any, path: str) -> str:
+    """In botocore's words, which call members as the model does."""
+    named = regex.sub(r"(?<=^|\.)[a-z]", lambda found: found[0].upper(), path)
+    valid = ", ".join(str(one) for one in PARSED[shape.type_name])
+    return f"Invalid type for parameter {named}, value: {value}, type: {type(value)}, valid types: {valid}"
 
 
 def _said(path: str, value: Any, constraint: str) -> str:

@@ -126,6 +126,27 @@ def test_json_of_a_wrong_type_is_told_apart_from_a_wrong_value(value: dict[str, 
     assert mistyped(TRAINING, value) == said
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"RoleArn": 5}, "parameter RoleArn, value: 5, type: <class 'int'>, valid types: <class 'str'>"),
+        ({"ResourceConfig": {"InstanceCount": "1"}}, "parameter ResourceConfig.InstanceCount, value: 1"),
+        ({"ResourceConfig": {"InstanceCount": True}}, "value: True, type: <class 'bool'>"),
+        ({"HyperParameters": {"depth": 3}}, "parameter HyperParameters, value: 3"),
+        ({"HyperParameters": {"depth": []}}, "parameter HyperParameters, value: []"),
+        ({"HyperParameters": ["depth"]}, "parameter HyperParameters, value: ['depth']"),
+        ({"Tags": {"a": "b"}}, "parameter Tags, value: {'a': 'b'}"),
+        ({"Tags": ["a"]}, "parameter Tags.1.Member, value: a"),
+        ({"ResourceConfig": "ml.m5.large"}, "parameter ResourceConfig, value: ml.m5.large"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_a_problem_in_the_words_of_botocore(
+    value: dict[str, Any], said: str
+) -> None:
+    found = problems(TRAINING, VALID | value)
+    assert any(text.startswith("Invalid type for ") and said in text for text in found), found
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: (
@@ -138,11 +159,12 @@ json_values = st.recursive(
 
 @settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(TRAINING.members)), json_values, max_size=6))
-def test_whatever_json_comes_is_either_mistyped_or_judged(value: dict[str, Any]) -> None:
-    if not mistyped(TRAINING, value):
-        assert all(
-            "failed to satisfy constraint" in text or "Unknown" in text for text in problems(TRAINING, value)
-        )
+def test_whatever_json_comes_is_judged_and_what_is_mistyped_is_a_problem(value: dict[str, Any]) -> None:
+    found = problems(TRAINING, value)
+    if mistyped(TRAINING, value):
+        assert found
+    else:
+        assert all("failed to satisfy constraint" in text or "Unknown" in text for text in found)
 
 
 def test_an_answer_keeps_what_its_shape_knows() -> None:
