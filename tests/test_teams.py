@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +25,7 @@ from kit.cards import BLOCKED, DOING, DONE, TODO, Board, Card
 from kit.errors import MissingInput, UsageError
 from kit.plan import Plan
 
+REPOSITORY = Path(__file__).parent.parent
 ALONE = story.plan()
 PLAN = dataclasses.replace(
     ALONE,
@@ -290,3 +293,34 @@ def test_what_is_handed_over_is_the_teams_own(two_teams: SmallEvent, monkeypatch
     assert recording.handed_over(plan, events, "A.kept", "local", rb.account) == 1  # to a shared card
     with pytest.raises(MissingInput, match="not done yet by green"):
         recording.handed_over(plan, events, "A.kept", "local", rb.account, "green")
+
+
+# The shipped runbooks: fixed names and places are the team's own
+
+SHIPPED = plans.load(REPOSITORY / "runbooks" / "plan.yml").subtasks
+SHARED_PLACES = "|".join(
+    (
+        r"rb\.own\(",
+        r"rb\.name\(",
+        "base_transform_job_name=",
+        "Namespace=",
+        "default_bucket_prefix=",
+        "job_that_made",
+    )
+)  # names that AWS makes unique, and what all teams may share
+
+
+@pytest.mark.parametrize("card", SHIPPED, ids=lambda card: card.id)
+def test_a_runbook_keeps_what_it_makes_apart_for_each_team(card: plans.Subtask) -> None:
+    """Names from `rb.name` or `rb.own`, keys from `rb.key` or `rb.uri`, documents in `rb.documents`."""
+    if card.workstream == "foundations":
+        pytest.skip("done once for all teams")
+    cells = json.loads((REPOSITORY / card.notebook).read_text(encoding="utf-8"))["cells"]
+    code = {c["id"]: "".join(c["source"]) for c in cells if c["cell_type"] == "code"}
+    named = re.findall(r'^(\w+): str = "eba[-_]', code.pop("parameters"), re.MULTILINE)
+    lines = [line for text in code.values() for line in text.splitlines()]
+    fixed = [x for x in lines if re.search(r'"eba[-_/]', x) and not re.search(SHARED_PLACES, x)]
+    assert not fixed, "rb.own() keeps names apart, rb.key() places"
+    assert not [x for x in lines if re.search(r'rb\.home / "documents"', x)], "use rb.documents"
+    for name in named:
+        assert any(re.search(rf"rb\.own\({name}\)", line) for line in lines), f"use rb.own({name})"
