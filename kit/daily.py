@@ -326,10 +326,11 @@ def _lost(wall: Board, blocks: Iterable[flow.Block], day: int, day_of: DayOf) ->
 
 
 def _ahead(wall: Board, day: int) -> dict[str, tuple[Card, ...]]:
-    """The next day's cards and those still open, by workstream; those of the event itself only of the next day."""
+    """The next day's cards and those still open, by workstream; ceremonies that were not held are over, but for the last day's."""
     found: dict[str, list[Card]] = {}
     for card in wall.cards:
-        late = card.day <= day and card.state != DONE and (card.workstream != plans.EVENT or not card.at)
+        held = card.workstream == plans.EVENT and card.at and not (card.day == day == len(wall.event.dates))
+        late = card.day <= day and not held
         if card.state != DONE and (card.day == day + 1 or late):
             found.setdefault(card.workstream, []).append(card)
     for cards in found.values():

@@ -27,7 +27,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Ahead:
-    """A line of the plan: a card, or the `teams` whose cards of a subtask have the same owner and wait for the same."""
+    """A line of the plan: a card, or the `teams` whose cards of a subtask are in one column and wait for the same."""
 
     card: Card
     teams: tuple[str, ...]
@@ -130,11 +130,18 @@ def ahead(cards: Iterable[Card]) -> list[Ahead]:
     found: dict[tuple[str, ...], list[Card]] = {}
     for card in cards:
         waits = tuple(need.removesuffix(f"@{card.team}") for need in card.waits)
-        found.setdefault((card.id, card.state, card.owner, card.reason, *waits), []).append(card)
+        found.setdefault((card.id, card.state, card.reason, *waits), []).append(card)
     return [
-        Ahead(several[0], tuple(c.team for c in several if c.team), several[0].owner, key[4:])
+        Ahead(several[0], tuple(c.team for c in several if c.team), _owners(several), key[3:])
         for key, several in found.items()
     ]
+
+
+def _owners(cards: Sequence[Card]) -> str:
+    """`Ana`; of several teams `Ana (blue) and Luca (red)`."""
+    if len(cards) == 1:
+        return cards[0].owner
+    return listed([f"{card.owner} ({card.team})" for card in cards if card.owner])
 
 
 def listed(words: Sequence[str]) -> str:

@@ -174,6 +174,14 @@ def test_after_the_last_day_it_has_what_is_left_open(told: story.Story) -> None:
     assert ahead(third) == {"model_engineering": ["M7"]}
 
 
+def test_a_ceremony_that_was_not_held_is_over_but_for_the_last_days(told: story.Story) -> None:
+    held = [dataclasses.replace(PLAN["E1"], id=f"S{day}", day=day, at="09:30") for day in (1, 2, 3)]
+    plan = dataclasses.replace(PLAN, ceremonies=tuple(held), subtasks=())
+    assert ahead(daily.content(plan, [], 1, DAY_1)) == {"event": ["S2"]}
+    assert ahead(daily.content(plan, [], 2, DAY_2)) == {"event": ["S3"]}
+    assert ahead(daily.content(plan, [], 3, DAY_3)) == {"event": ["S3"]}
+
+
 def test_an_action_that_is_due_after_the_event_is_not_late(told: story.Story) -> None:
     told.tell(
         DAY_3,

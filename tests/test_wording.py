@@ -89,11 +89,11 @@ def test_teams_that_wait_for_the_same_stand_on_one_line() -> None:
         )
     ]
     lines = [(line.teams, line.waits, line.owner) for line in wording.ahead(cards)]
-    assert lines == [
-        (("blue", "green"), ("D1",), ""),
-        (("red",), ("D1", "E1"), ""),
-        (("gold",), ("D1",), "Ana"),
-    ]
+    assert lines == [(("blue", "green", "gold"), ("D1",), "Ana (gold)"), (("red",), ("D1", "E1"), "")]
+    one = dataclasses.replace(cards[3], state="Doing", waits=())
+    other = dataclasses.replace(one, team="blue", owner="Eve")
+    assert [line.owner for line in wording.ahead([one])] == ["Ana"]
+    assert [line.owner for line in wording.ahead([one, other])] == ["Ana (gold) and Eve (blue)"]
 
 
 @pytest.mark.parametrize(
