@@ -19,6 +19,7 @@ __all__ = ["Lane", "Moment", "Picture", "Team", "Tile", "of"]
 
 FRESH = dt.timedelta(minutes=2)  # for so long, a card that moved is marked
 LATEST = 4
+NEWEST = 6
 WIDTHS = {
     TODO: 15,
     DOING: 24,
@@ -63,7 +64,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Lane:
-    """A swimlane. `cells` are its tiles by column; `ready` can be started now, `next` before others; `over` says that a
+    """A swimlane. `cells` are its tiles by column, of Done the newest, `more` are not shown; `ready` can be started now, `next` before others; `over` says that a
     limit is passed.
     """
 
@@ -75,6 +76,7 @@ class Lane:
     next: str
     ready: frozenset[str]
     cells: dict[str, tuple[Tile, ...]]
+    more: int
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def of(plan: plans.Plan, board: Board, now: dt.datetime) -> Picture:
     today = hours.day_of(board.event, now)
     day = today or min((c.day for c in board.cards if c.state != DONE), default=len(board.event.dates))
     old = {card.key for card in flow.ageing(board)}
-    lanes = tuple(_lane(board, lane, day, old) for lane in board.lanes if board.lane(lane.id))
+    lanes = tuple(_lane(board, lane, day, old) for lane in board.lanes if _has_work(board, lane))
     return Picture(
         event=board.event.name,
         day=day,
@@ -137,6 +139,11 @@ def of(plan: plans.Plan, board: Board, now: dt.datetime) -> Picture:
     )
 
 
+def _has_work(board: Board, lane: plans.Workstream) -> bool:
+    """Whether the lane is shown: a workstream that has cards, the event only while some of its cards are open."""
+    return any(lane.id != plans.EVENT or card.state != DONE for card in board.lane(lane.id))
+
+
 def _widths(counts: dict[str, int]) -> dict[str, float]:
     """The columns' widths in percent: what is empty is narrow, so that the rest has room for large type."""
     left = 100 - LANE - EMPTY * sum(not count for count in counts.values())
@@ -146,6 +153,7 @@ def _widths(counts: dict[str, int]) -> dict[str, float]:
 
 def _lane(board: Board, lane: plans.Workstream, day: int, old: set[str]) -> Lane:
     cards = board.lane(lane.id)
+    cells = {state: _tiles(board, cards, state, day, old) for state in STATES}
     over = [o for o in flow.over_limit(board) if o.lane.id == lane.id]
     return Lane(
         id=lane.id,
@@ -155,7 +163,8 @@ def _lane(board: Board, lane: plans.Workstream, day: int, old: set[str]) -> Lane
         over="; ".join(f"{o.team + ': ' if o.team else ''}{o.doing} in Doing, limit {o.limit}" for o in over),
         next=up.id if (up := flow.next_up(board)[lane.id]) else "",
         ready=frozenset(c.id for c in cards if c.state == TODO and c.ready),
-        cells={state: _tiles(board, cards, state, day, old) for state in STATES},
+        cells={**cells, DONE: cells[DONE][:NEWEST]},
+        more=len(cells[DONE][NEWEST:]),
     )
 
 
@@ -165,6 +174,8 @@ def _tiles(board: Board, cards: Sequence[Card], state: str, day: int, old: set[s
     for card in cards:
         if card.state == state:
             grouped.setdefault(card.key if state == BLOCKED else card.id, []).append(card)
+    if state == DONE:
+        grouped = dict(sorted(grouped.items(), key=lambda item: _newest(item[1]), reverse=True))
     tiles = [_tile(board, group, day, old) for group in grouped.values()]
     if state in (DOING, BLOCKED, REVIEW):
         longest = {
@@ -173,6 +184,10 @@ def _tiles(board: Board, cards: Sequence[Card], state: str, day: int, old: set[s
         }
         tiles.sort(key=lambda tile: (tile.old, longest[id(tile)]), reverse=True)
     return tuple(tiles)
+
+
+def _newest(cards: Sequence[Card]) -> dt.datetime:
+    return max(card.since for card in cards if card.since)
 
 
 def _tile(board: Board, cards: Sequence[Card], day: int, old: set[str]) -> Tile:

@@ -61,6 +61,17 @@ def test_ceremonies_are_times_and_no_cards_but_the_cards_of_the_event_are() -> N
     assert told.shown().lanes[0].title == "Foundations"
     told.say(100, "added", "A-1-1", title="Ask for the quota", workstream="event", day=2)
     assert ids(lane(told.shown(), "The event"), "To do") == ["A-1-1"]
+    told.complete(NOON, "A-1-1")
+    assert "The event" not in [lane.title for lane in told.shown().lanes], "nothing is left to do in it"
+
+
+def test_of_what_is_done_the_newest_is_shown() -> None:
+    told = Told()
+    for n, card in enumerate(PLAN.subtasks):
+        told.complete(NOON - dt.timedelta(minutes=60 - n), card.id)
+    model = lane(told.shown(), "Model engineering")
+    assert (ids(model, "Done"), model.more) == (["M7", "M6", "M5", "M4", "M3", "M2"], 1)
+    assert (model.done, model.total) == (7, 7)
 
 
 def test_a_blocked_card_tells_reason_hours_and_who_can_help_the_longest_first() -> None:
