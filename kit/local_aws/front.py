@@ -59,6 +59,7 @@ MODULES = (
     "tuning",
     "transform",
     "pipelines",
+    "pipeline_runs",
     "cloudformation",
     "processing",
     "models",
