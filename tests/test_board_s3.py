@@ -238,6 +238,17 @@ def test_forty_writers_at_once_lose_nothing_and_leave_the_whole_board(connected:
     assert len(card["helpers"]) == 39
 
 
+@pytest.mark.stress
+def test_writers_on_s3_under_kills_lose_nothing_acknowledged(connected: str) -> None:
+    import boto3
+    from test_journal import hammer
+
+    boto3.session.Session().client("s3").create_bucket(Bucket=connected.split("/")[2])
+    acknowledged, killed = hammer(connected, writers=12, seconds=15)
+    assert acknowledged > 50
+    assert killed > 10
+
+
 # Refusals
 
 
