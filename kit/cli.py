@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import indent
 from typing import Any, ClassVar
@@ -82,8 +84,12 @@ def run_command(
     ids: tuple[str, ...],
     target: str,
 ) -> None:
-    """Run runbooks in the order of their needs, resuming where the last run ended."""
-    from kit import aws, report
+    """Run runbooks in the order of their needs, resuming where the last run ended.
+
+    Without a filter it rehearses the whole event: each day its ceremonies and runbooks, then its report; at the end the
+    close-out and the clean-up. What is done, ceremonies included, is run again only with --force.
+    """
+    from kit import aws
 
     the_plan = plan.load()
     filters: dict[str, Any] = {"day": day, "workstream": workstream, "only": (*only, *ids), "start": start}
@@ -96,7 +102,7 @@ def run_command(
     wall = cli_board.Wall(target)
     done = _done(wall.board().of(paths.team()), account)
     run.selection(the_plan, done, **filters)
-    outcomes = []
+    outcomes, last = [], run.ends(cards)
     with _Progress(len(cards)) as progress:
         for outcome in run.run(
             the_plan,
@@ -109,9 +115,10 @@ def run_command(
         ):
             progress.show(outcome)
             outcomes.append(outcome)
-    events = wall.events()
-    pages = [report.day(the_plan, events, d, home=wall.home) for d in sorted({c.day for c in cards})]
-    for page in pages:
+            if outcome.card.id in last and outcome.state != "kept":
+                with contextlib.suppress(KitError):  # the run goes on; at its end the same is raised
+                    _reported(the_plan, wall, [last[outcome.card.id]])
+    for page in _reported(the_plan, wall, sorted(last.values())):
         click.echo(f"Report: {page}")
     click.echo(f"Board:  {wall.home / 'board' / 'board.md'}")
     if bad := [o for o in outcomes if o.state in ("failed", "skipped")]:
@@ -119,6 +126,14 @@ def run_command(
             f"{len(bad)} of {len(cards)} runbooks not done: {', '.join(o.card.id for o in bad)}.",
             "Mend the first that failed, then run the same command: it goes on from there.",
         )
+
+
+def _reported(the_plan: plan.Plan, wall: cli_board.Wall, days: Sequence[int]) -> list[Path]:
+    """Write the reports of these days, as of now."""
+    from kit import report
+
+    events = wall.events()
+    return [report.day(the_plan, events, day, home=wall.home) for day in days]
 
 
 def _done(board: boards.Board, account: str) -> set[str]:

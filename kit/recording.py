@@ -326,9 +326,10 @@ def handed_over(
     Where each team does the card it is this team's; for no team ("") the latest of any.
 
     Raises:
-        MissingInput: none; the message names the runbook that makes it and how to run it.
+        MissingInput: none, or its bucket was deleted since; the message says what to run.
         UsageError: the plan has no such card.
     """
+    events = list(events)
     id, _, output = name.partition(".")
     card = plan[id]
     mine = team if team in plan.teams_of(card) else ""
@@ -341,10 +342,29 @@ def handed_over(
             f"{name} is not there: {card.label} is not done yet{f' by {mine}' if mine else ''}.{elsewhere}",
             f"Run {card.notebook} first: kit run --only {id}",
         )
-    outputs = max(here, key=lambda e: (e.ts, e.id)).data.get("outputs", {})
+    last = max(here, key=lambda e: (e.ts, e.id))
+    outputs = last.data.get("outputs", {})
+    if output in outputs and any(_took_away(e, last, outputs[output]) for e in events):
+        raise MissingInput(
+            f"{name} was deleted by the clean-up, with the bucket that it was in.",
+            "Make everything again: kit run --force",
+        )
     if output not in outputs:
         raise MissingInput(f'{card.label} is done, but records no "{output}".', did_you_mean(output, outputs))
     return outputs[output]
+
+
+def _took_away(event: journal.Event, made: journal.Event, value: Any) -> bool:
+    """Whether an event tells that the bucket was deleted in which this value had been put before."""
+    bucket = event.data.get("name", "") if event.type == "removed" else ""
+    return bool(
+        bucket
+        and event.data.get("operation") == "DeleteBucket"
+        and event.ts > made.ts
+        and (event.target, event.account) == (made.target, made.account)
+        and isinstance(value, str)
+        and f"{value}/".startswith(f"s3://{bucket}/")
+    )
 
 
 def _recordable(outputs: Mapping[str, Any], what: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from kit.errors import UsageError, did_you_mean
 from kit.plan import Plan, Subtask
 from kit.recording import RUN
 
-__all__ = ["Failure", "Outcome", "parameters", "run", "run_id", "selection"]
+__all__ = ["Failure", "Outcome", "ends", "parameters", "run", "run_id", "selection"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,12 @@ def selection(
                 f"Run first: kit run --only {first}",
             )
     return chosen
+
+
+def ends(cards: Sequence[Subtask]) -> dict[str, int]:
+    """The last card of each day, by its id: after it the day's report is due. Pure."""
+    last = {card.day: card.id for card in cards}
+    return {id: day for day, id in last.items()}
 
 
 def parameters(

@@ -127,6 +127,17 @@ def test_every_export_names_every_card(event: SmallEvent, kind: str, tmp_path: P
     assert "Card B" in text
 
 
+def test_the_report_of_a_day_is_written_before_the_next_day_begins(event: SmallEvent) -> None:
+    event.add("C", "assert (rb.home / 'reports' / 'day-1.html').is_file()", day=2)
+    event.add("D", "assert not (rb.home / 'reports' / 'day-2.html').exists()", day=2)
+    ran = kit("run", "A", "C", "D")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert [Path(line.partition(": ")[2]).name for line in ran.stdout.splitlines() if "Report" in line] == [
+        "day-1.html",
+        "day-2.html",
+    ]
+
+
 def test_new_makes_a_runbook_that_runs(event: SmallEvent) -> None:
     template = Path(__file__).parent.parent / "runbooks" / "template.ipynb"
     (event.root / "runbooks" / "template.ipynb").write_bytes(template.read_bytes())

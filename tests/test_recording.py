@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import subprocess
 import sys
@@ -203,6 +204,21 @@ def test_nothing_is_handed_over_between_accounts_or_targets(small_plan: plan.Pla
     events = [completed("A", {"x": 1}, account="2"), completed("A", {"x": 1}, target="aws")]
     with pytest.raises(MissingInput, match="in another account"):
         recording.handed_over(small_plan, events, "A.x", "local", "1")
+
+
+def test_what_lay_in_a_deleted_bucket_is_not_handed_over(small_plan: plan.Plan) -> None:
+    def deleted(bucket: str, n: int) -> Event:
+        data = {"operation": "DeleteBucket", "name": bucket}
+        return dataclasses.replace(completed("X1", {}, n=n), type="removed", data=data)
+
+    made = completed("A", {"x": "s3://b/eba/a", "n": "b"}, n=2)
+    for others in (deleted("b", 1), deleted("bb", 3)):
+        assert recording.handed_over(small_plan, [made, others], "A.x", "local", "1") == "s3://b/eba/a"
+    with pytest.raises(MissingInput, match="deleted by the clean-up"):
+        recording.handed_over(small_plan, iter([made, deleted("b", 3)]), "A.x", "local", "1")
+    assert recording.handed_over(small_plan, [made, deleted("b", 3)], "A.n", "local", "1") == "b"
+    again = completed("A", {"x": "s3://b/eba/a"}, n=4)
+    assert recording.handed_over(small_plan, [made, deleted("b", 3), again], "A.x", "local", "1")
 
 
 def test_what_the_first_runbook_of_a_process_makes_is_registered(small_event: SmallEvent) -> None:

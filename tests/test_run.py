@@ -93,6 +93,26 @@ def test_a_parameter_can_be_given_to_one_card(chain: plan.Plan) -> None:
     assert typed["A"]["target"] == "local"
 
 
+def test_the_last_card_of_each_day_is_known(chain: plan.Plan) -> None:
+    assert run.ends(chain.in_order()) == {"B": 1, "C": 2}
+    assert run.ends(()) == {}
+
+
+def test_the_whole_event_is_rehearsed_in_the_order_of_its_days() -> None:
+    """Each day opens with its ceremonies and ends with them; the event ends with close-out and clean-up."""
+    whole = plan.load(Path(__file__).parent.parent / "runbooks" / "plan.yml")
+    order = [card.id for card in run.selection(whole)]
+    assert order[:3] == ["E1", "E2", "S1a"]
+    for day in (1, 2, 3):
+        mine = [card for card in run.selection(whole) if card.day == day]
+        work = [n for n, card in enumerate(mine) if card not in whole.ceremonies]
+        ids = [card.id for card in mine]
+        assert ids.index(f"S{day}a") < work[0], f"the morning standup of day {day} comes before the work"
+        assert work[-1] < ids.index(f"S{day}p") < ids.index(f"R{day}"), f"the evening of day {day}"
+    assert order[-3:] == ["T1", "C1", "X1"]
+    assert not [c.id for c in whole.ceremonies if c.needs], "a ceremony takes place whatever failed before it"
+
+
 # Execution: real notebooks, real kernels, a real local AWS
 
 
