@@ -82,7 +82,8 @@ def timeline(ax: Axes, board: Board, cards: Sequence[Card], start: dt.datetime, 
     if cards:
         ax.set_xlim(dates.date2num(start), dates.date2num(end))
         ax.xaxis.set_major_locator(dates.AutoDateLocator(tz=zone, maxticks=9))
-        ax.xaxis.set_major_formatter(dates.DateFormatter("%H:%M", tz=zone))
+        short = end - start < dt.timedelta(minutes=20)
+        ax.xaxis.set_major_formatter(dates.DateFormatter("%H:%M:%S" if short else "%H:%M", tz=zone))
         for state in (DOING, BLOCKED, REVIEW):
             ax.bar(0, 0, color=COLOURS[state], hatch=HATCHES[state], edgecolor=WHITE, label=state)
         ax.plot([], [], marker="D", linestyle="", color=COLOURS[DONE], label=DONE)
@@ -133,7 +134,7 @@ def burn_up(ax: Axes, board: Board, day: int) -> None:
             ax.text(end, 0, f"end of day {n} ", ha="right", va="bottom", fontsize=8, color=SOFT)
     ax.set_xlabel("minutes of the rehearsal" if off else "working hours of the event")
     ax.set_ylim(bottom=0)
-    ax.legend(loc="upper left", frameon=False, fontsize=9)
+    ax.legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize=9)
 
 
 def _nothing(ax: Axes, words: str) -> None:

@@ -224,11 +224,15 @@ def document(
     """
     plain = documents.plain
     own = tuple(card for card in board.cards if not standups.ceremony(card))
+    rehearsed = [
+        move.at for c in moved(board, day) for move in c.moves if hours.day_of(board.event, move.at) is None
+    ]
+    when = f" (rehearsed on {max(rehearsed).astimezone(board.event.zone):%-d %B %Y})" if rehearsed else ""
     pace = flow.required(dataclasses.replace(board, cards=own), day)
     lines = [
         f"# Retro of day {day}",
         "",
-        f"{plain(board.event.name)} · {board.event.dates[day - 1]:%A, %-d %B %Y} · "
+        f"{plain(board.event.name)} · {board.event.dates[day - 1]:%A, %-d %B %Y}{when} · "
         f"{pace.done} of {counted(pace.cards, 'card', 'cards')} planned up to today are done.",
         "",
         "## How the day went",

@@ -76,6 +76,8 @@ def test_a_rehearsal_off_the_dates_belongs_to_the_days_of_its_cards() -> None:
     low, high = retros.window(first, 1)
     assert low < start < start + MINUTE < high < start + 10 * MINUTE
     assert first["D5"].state == "To do"
+    text = "\n".join(retros.document(first, 1, retros.story(first, 1), {}, [], [], []))
+    assert "Tuesday, 1 December 2026 (rehearsed on 3 November 2026)" in text
 
 
 def test_with_too_many_cards_those_that_hurt_stay() -> None:
