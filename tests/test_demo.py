@@ -105,7 +105,9 @@ def test_standups_retros_and_the_charter_say_what_was_agreed() -> None:
     asked = {said["decision"] for d in told["standup"] for said in d["lanes"].values()}
     assert {d["decision"] for d in told["decided"]} <= asked
     [charter] = told["charter"]
-    assert {"goal", "problem", "criteria", "scope_in", "scope_out", "people", "pending"} <= set(charter)
+    assert {"goal", "problem", "criteria", "scope_in", "scope_out", "people", "pending", "asked"} <= set(
+        charter
+    )
 
 
 def test_everything_made_is_removed_in_the_end() -> None:

@@ -33,10 +33,13 @@ class Rites:
             self.world.tell(host, "started", id, run="", notebook=self.world.plan[id].notebook)
         yield self.world.at + dt.timedelta(minutes=rite.minutes)
         if kind == "charter":
-            crew: dict[str, list[str]] = {}
-            for person in self.world.people:
-                crew.setdefault(person.lane, []).append(person.name)
-            self.world.tell(host, "charter", id, **words.CHARTER, people=crew)
+            leads = [
+                f"Lead of {lane.title}: {self.world.lead(lane.id).name}"
+                for lane in self.world.plan.workstreams
+            ]
+            self.world.tell(
+                host, "charter", id, **words.CHARTER, people=[f"Facilitator: {host.name}", *leads]
+            )
         elif kind == "standup":
             self._standup(host, id, rite.day, rite.part)
         elif kind == "retro":
@@ -81,7 +84,7 @@ class Rites:
 
     def _retro(self, host: Person, id: str, day: int) -> None:
         said = {key: self.chance.sample(told, self.chance.randint(2, 4)) for key, told in words.RETRO.items()}
-        self.world.tell(host, "retro", id, day=day, **said)
+        self.world.tell(host, "retro", id, day=day, **said, kept={})
         dates, last = self.world.plan.event.dates, day == len(self.world.plan.event.dates)
         due = dates[-1] + dt.timedelta(days=14) if last else dates[day]
         for n in range(3 if day % 2 else 2):

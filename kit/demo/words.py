@@ -326,4 +326,9 @@ CHARTER = {
     "scope_in": ["Contracts of private customers", "One region"],
     "scope_out": ["Business customers", "The call itself"],
     "pending": ["What does a missed customer cost?", "Do age bands stay in the features?"],
+    "asked": [
+        {"decision": "What does a missed customer cost?", "by": "Product owner", "day": 1},
+        {"decision": "Do age bands stay in the features?", "by": "Data protection officer", "day": 1},
+    ],
+    "assumptions": ["Next month's leavers are known by the 5th"],
 }
