@@ -326,7 +326,7 @@ class Fields:
             options=TARGETS, value=form.target, description="target", style=wide
         )
         self.force = ipywidgets.Checkbox(
-            value=form.force, description="again, although it is done", style=wide
+            value=form.force, description="again, although it is done", layout={"width": "30em"}, style=wide
         )
         self.target.observe(lambda change: self.choose("target", change["new"]), "value")
         self.force.observe(lambda change: self.choose("force", change["new"]), "value")
