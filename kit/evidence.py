@@ -29,7 +29,11 @@ class Page:
 
 def inside(home: Path, path: str) -> Path | None:
     """The file that a journalled path means, if it lies in `home`; None for one that leads out of it."""
-    file = (home / path).resolve()
+    try:
+        file = (home / path).resolve()
+        file.exists()
+    except (OSError, ValueError):  # no path at all: a null byte, a name that is too long
+        return None
     return file if path and file.is_relative_to(home.resolve()) else None
 
 
