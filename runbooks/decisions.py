@@ -37,31 +37,25 @@ def waiting(
         decided: answers that are given now.
     """
     titles = {lane.id: lane.title for lane in board.lanes}
-    settled = {_key(text) for text in (*answers(events), *(decided or {}))}
+    now = {_key(text) for text in decided or {}}
     found = []
-    for asked in said.decisions(events):
-        if asked.decided is None:
-            time = hours.spent(board.event, asked.asked, board.at) if asked.asked and board.at else None
-            found.append(Open(asked.text, ", ".join(titles.get(id, id) for id in asked.lanes), "", time))
-    for text, question in _charter(events).items():
-        if question["day"] <= day:
-            late = "the charter, late" if question["day"] < day else "the charter, for today"
-            found.append(Open(text, late, question["by"], None))
-    return [
-        one
-        for n, one in enumerate(found)
-        if _key(one.text) not in settled | {_key(o.text) for o in found[:n]}
-    ]
+    for one in said.decisions(events, charter=True):
+        if one.decided is None and _key(one.text) not in now and (one.lanes or one.day <= day):
+            asked = ", ".join(titles.get(id, id) for id in one.lanes)
+            asked = asked or f"the charter, {'late' if one.day < day else 'for today'}"
+            time = (
+                hours.spent(board.event, one.asked, board.at)
+                if one.lanes and one.asked and board.at
+                else None
+            )
+            found.append(Open(one.text, asked, one.by, time))
+    return found
 
 
 def answers(events: Iterable[Event]) -> dict[str, str]:
     """What was answered to decisions, by their text; the last answer counts."""
-    return {
-        str(event.data.get("decision", "")): str(
-            event.data.get("answer") or f"decided by {event.data.get('by') or event.who}"
-        )
-        for event in sorted((e for e in events if e.type == "decided"), key=lambda e: (e.ts, e.id))
-    }
+    told = said.decisions(events, charter=True)
+    return {one.text: one.answer or f"decided by {one.by}" for one in told if one.decided}
 
 
 def new(
@@ -77,8 +71,7 @@ def new(
     Raises:
         UsageError: nobody has asked for this decision, or its answer is empty.
     """
-    known = {one.text: "" for one in said.decisions(events)}
-    known |= {text: question["by"] for text, question in _charter(events).items()} | dict(asked)
+    known = {one.text: one.by for one in said.decisions(events, charter=True)} | dict(asked)
     before = {_key(text): answer for text, answer in answers(events).items()}
     found = []
     for text, answer in decided.items():
@@ -90,20 +83,6 @@ def new(
         if before.get(_key(text)) != str(answer).strip():
             found.append({"decision": meant, "by": known[meant], "answer": str(answer).strip()})
     return found
-
-
-def _charter(events: Iterable[Event]) -> dict[str, dict[str, Any]]:
-    """The decisions that the last charter names: by their text, who takes them and until which day."""
-    charters = [event for event in events if event.type == "charter"]
-    asked = charters[-1].data.get("asked") if charters else []
-    rows = [row for row in (asked if isinstance(asked, list) else []) if isinstance(row, Mapping)]
-    return {
-        str(row.get("decision", "")): {
-            "by": str(row.get("by", "")),
-            "day": day if isinstance(day := row.get("day"), int) else 1,
-        }
-        for row in rows
-    }
 
 
 def _key(text: Any) -> str:

@@ -27,11 +27,11 @@ def open_at(event: Told, now: str, day: int) -> list[str]:
 
 def test_open_are_those_of_standups_and_those_of_the_charter_that_are_due() -> None:
     event = told()
-    assert open_at(event, "1 16:30", 1) == ["May we use the age?", "What does an error cost?"]
+    assert open_at(event, "1 16:30", 1) == ["What does an error cost?", "May we use the age?"]
     assert open_at(event, "2 09:30", 2) == [
-        "May we use the age?",
         "Who approves?",
         "What does an error cost?",
+        "May we use the age?",
     ]
     found = {one.text: one for one in decisions.waiting(event.events, event.wall("2 09:30"), 2)}
     assert found["May we use the age?"].lanes == "Data engineering"
@@ -46,7 +46,7 @@ def test_an_answer_closes_it_however_it_is_spelt() -> None:
     assert open_at(event, "2 09:30", 1) == ["What does an error cost?"]
     wall = event.wall("2 09:30")
     assert decisions.waiting(event.events, wall, 1, {"What does an error cost": "ten"}) == []
-    assert decisions.answers(event.events) == {"may we use the AGE": "to measure"}
+    assert decisions.answers(event.events) == {"May we use the age?": "to measure"}
 
 
 def test_an_answer_is_recorded_once() -> None:
