@@ -5,10 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
-import matplotlib.pyplot as plt
-import pytest
-from ceremony import EVIL, PLAN, Told, actions, at, busy, documents, moments, pictures, retros
-from fixtures import story
+from ceremony import EVIL, PLAN, Told, actions, at, busy, documents, moments, retros
 
 from kit.cards import Board
 
@@ -126,39 +123,3 @@ def test_the_document_tells_the_day_and_what_people_wrote_stays_text() -> None:
     assert "3 Dec" in text
     assert text.count("Nothing was said.") == 3
     assert "<script" not in documents.page(text.replace("![Day](day.png)", ""), Path())
-
-
-def test_a_day_on_which_nothing_happened_has_a_document_and_pictures() -> None:
-    wall = evening(Told(), 1, "1 16:30")
-    told = retros.story(wall, 1)
-    assert "Nothing happened on this day." in "\n".join(retros.document(wall, 1, told, {}, [], [], []))
-    fig, axes = plt.subplots(1, 4)
-    pictures.timeline(axes[0], wall, [], *retros.window(wall, 1))
-    pictures.burn_up(axes[1], wall, 1)
-    pictures.ages(axes[2], wall)
-    pictures.states(axes[3], wall)
-    said = [text.get_text() for ax in axes[:3] for text in ax.texts]
-    plt.close(fig)
-    assert said == ["Nothing moved on this day.", "Nothing has happened yet.", "No card is under way."]
-
-
-@pytest.mark.parametrize("day", [1, 2, 3])
-def test_pictures_of_a_lively_event_can_be_drawn(day: int, tmp_path: Path) -> None:
-    told = Told()
-    told.events = story.events(PLAN, seed=5)
-    wall = evening(told, day, f"{day} 16:30")
-    fig, axes = plt.subplots(1, 4, figsize=(20, 6))
-    drawn = retros.moved(wall, day, most=26)
-    pictures.timeline(axes[0], wall, drawn, *retros.window(wall, day))
-    pictures.burn_up(axes[1], wall, day)
-    pictures.ages(axes[2], wall)
-    pictures.states(axes[3], wall)
-    labels = [label.get_text() for label in axes[0].get_yticklabels()]
-    heights = [
-        line.get_ydata()[-1] for line in axes[1].get_lines() if line.get_label() in ("done", "all cards")
-    ]
-    fig.savefig(tmp_path / "all.png")
-    plt.close(fig)
-    assert [label.partition(" ")[0] for label in labels] == [card.key for card in drawn]
-    work = [card for card in wall.cards if card.id != "E1"]
-    assert heights == [len(work), sum(card.state == "Done" for card in work)]
