@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kit import paths, requests
+from kit import paths, plan, requests
 from kit.local_aws import authorization, rules
 from kit.local_aws.asks import Ask, Place
 from kit.local_aws.protocol import AwsError, mistyped, operation, problems
@@ -27,6 +27,7 @@ __all__ = [
     "Golden",
     "all_of",
     "asks",
+    "cards",
     "cut",
     "fields",
     "load",
@@ -49,7 +50,7 @@ Golden = dict[str, dict[str, list[dict[str, Any]]]]
 
 _START, _END = r"(?<![0-9A-Za-z.])", r"(?![0-9A-Za-z])"
 VOLATILE: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
-    (re.compile(r"(?<!\d)\d{12}(?!\d)"), ACCOUNT),
+    (re.compile(r"(?<!\d)(?!0{12})\d{12}(?!\d)"), ACCOUNT),  # zeros stand for a digest
     (re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}"), "00000000-0000-0000-0000-000000000000"),
     (re.compile(r"\b20[2-9]\d-\d\d-\d\d-\d\d-\d\d-\d\d(-\d{3})?\b"), "2026-12-01-00-00-00-000"),
     (re.compile(r"\b20[2-9]\d-[01]\d-[0-3]\dT\d\d:\d\d:\d\d(\.\d+)?"), "2026-12-01T00:00:00"),
@@ -89,11 +90,16 @@ def plain(value: Any, name: str = "") -> Any:
 
 
 def _text(text: str) -> str:
+    """The text with what is volatile replaced, again until nothing is: what stands for one thing may make another of its neighbours."""
     for place, name in ((str(paths.root()), "/kit"), (tempfile.gettempdir(), "/scratch")):
         text = re.sub(rf"{re.escape(place)}(?=/|\b)[^\s\"',:]*", name, text)
-    for pattern, instead in VOLATILE:
-        text = pattern.sub(instead, text)
-    return text[:LONGEST]
+    before = None
+    while before != text:
+        before = text
+        for pattern, instead in VOLATILE:
+            text = pattern.sub(instead, text)
+        text = text[:LONGEST]
+    return text
 
 
 def fields(service: str, action: str, params: Mapping[str, Any]) -> frozenset[str]:
@@ -142,9 +148,10 @@ def keys(found: Golden) -> dict[Key, dict[str, Any]]:
 
 
 def made(log: Path) -> Golden:
-    """What a run's log of requests (`kit.requests`) comes to."""
+    """What a run's log of requests (`kit.requests`) comes to; who asked nothing has no log."""
     found: dict[Key, dict[str, Any]] = {}
-    for line in log.read_text(encoding="utf-8").splitlines():
+    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+    for line in lines:
         sent = json.loads(line)
         whose, named = "own" if sent["own"] else "others", f"{sent['service']}.{sent['action']}"
         for key, params in keys({whose: {named: [plain(sent["params"])]}}).items():
@@ -161,6 +168,14 @@ def made(log: Path) -> Golden:
 def _length(params: Mapping[str, Any]) -> tuple[int, str]:
     text = json.dumps(params, sort_keys=True)
     return len(text), text
+
+
+def cards(the_plan: plan.Plan) -> dict[str, Path]:
+    """The cards that have golden requests, with their notebooks: of those that share one, the first, as which it runs."""
+    found: dict[Path, str] = {}
+    for card in the_plan.in_order():
+        found.setdefault(paths.root() / card.notebook, card.id)
+    return {card: notebook for notebook, card in found.items()}
 
 
 def load(card: str) -> Golden:

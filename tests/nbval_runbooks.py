@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,21 +53,25 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "no:cacheprovider",
             ]
             code = subprocess.run([*command, *map(str, notebooks)], cwd=paths.root(), check=False).returncode
-            asked = sorted((Path(folder) / "requests").glob("*.jsonl"))
+            asked = {
+                card: golden.made(Path(folder) / "requests" / f"{card}.jsonl")
+                for card, notebook in golden.cards(plan.load()).items()
+                if notebook in notebooks
+            }
             if not arguments.golden:
                 return compared(asked) or code
             if code == 0:
-                for log in asked:
-                    if not arguments.only or log.stem in arguments.only:
-                        golden.write(log.stem, golden.made(log))
+                for card, found in asked.items():
+                    if not arguments.only or card in arguments.only:
+                        golden.write(card, found)
             return code
         finally:
             process.down(Path(folder) / "aws")
 
 
-def compared(asked: Sequence[Path]) -> int:
+def compared(asked: Mapping[str, golden.Golden]) -> int:
     """1 where runbooks asked for what is not among their golden requests, which is printed; else 0."""
-    news = [line for log in asked for line in golden.news(log.stem, golden.made(log))]
+    news = [line for card, found in asked.items() for line in golden.news(card, found)]
     if news:
         print(*news, "Is that meant? Then run: make golden", sep="\n")
     return int(bool(news))

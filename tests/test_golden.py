@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import copy
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import golden
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kit import paths, plan
 
-CARDS = sorted(card.id for card in plan.load(paths.root() / "runbooks" / "plan.yml").cards)
+PLAN = plan.load(paths.root() / "runbooks" / "plan.yml")
+CARDS = sorted(golden.cards(PLAN))
 
 
 @pytest.mark.parametrize("card", CARDS)
 def test_every_request_of_a_runbook_holds_against_the_models(card: str) -> None:
+    assert (golden.FOLDER / f"{card}.json").is_file(), f"{card} has no golden requests: make golden"
     found = golden.load(card)
-    assert found, f"{card} has no golden requests: make golden"
     broken = [
         f"{service}.{action}: {problem}"
         for service, action, params in golden.all_of(found)
@@ -36,6 +40,53 @@ def test_golden_requests_hold_nothing_of_a_machine_or_a_run() -> None:
     for file in golden.FOLDER.glob("*.json"):
         found = json.loads(file.read_text(encoding="utf-8"))
         assert golden.plain(found) == found, file.name
+
+
+volatile = st.one_of(
+    st.text("0123456789abcdef-.:/TZ ", max_size=15),
+    st.integers(min_value=0, max_value=10**13).map(str),
+    st.from_regex(r"[0-9a-f]{6,14}", fullmatch=True),
+    st.from_regex(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", fullmatch=True),
+    st.from_regex(r"202\d(-[0-3]\d){5}(-\d{3})?", fullmatch=True),
+    st.uuids().map(str),
+    st.from_regex(r"202\d-[01]\d-[0-3]\dT\d\d:\d\d:\d\d(\.\d+)?Z?", fullmatch=True),
+    st.floats().map(str),
+    st.sampled_from(["127.0.0.1:4", "/", "eba-", "arn:aws:x:", "-001-", "ssoins-", "x" * 2990]),
+    st.sampled_from([str(paths.root()), tempfile.gettempdir()]),
+)
+values = st.recursive(
+    st.lists(volatile, max_size=6).map("".join) | st.integers() | st.floats(allow_nan=False),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["Key", "StartTime", "Timestamp", "Range"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(values)
+def test_what_was_made_plain_is_plain(value: Any) -> None:
+    once = golden.plain(value)
+    assert golden.plain(once) == once
+
+
+def test_a_digest_is_no_account() -> None:
+    plain = golden.plain("eba/d1/raw/1f2e3d4c5b6a of 750510229520")
+    assert plain == f"eba/d1/raw/{'0' * 12} of {golden.ACCOUNT}"
+
+
+def test_of_cards_that_share_a_notebook_the_first_has_the_golden_requests() -> None:
+    notebooks = [paths.root() / card.notebook for card in PLAN.in_order()]
+    found = golden.cards(PLAN)
+    assert list(found.values()) == list(dict.fromkeys(notebooks))
+    assert len(found) < len(notebooks)
+    assert "S1a" in found
+    assert not {"S1p", "S2a", "R2"} & set(found)
+
+
+def test_who_asks_nothing_has_no_golden_requests(tmp_path: Path) -> None:
+    assert golden.made(tmp_path / "F9.jsonl") == {}
 
 
 def request_of_training() -> dict[str, Any]:
@@ -88,12 +139,13 @@ def test_another_action_field_or_right_is_news(tmp_path: Path, monkeypatch: pyte
     golden.write("F9", kept)
     assert golden.load("F9") == kept
     assert golden.news("F9", kept) == []
-    for sent, said in [
+    changes: list[tuple[dict[str, Any], str]] = [
         ({"action": "DeleteObject", "params": place}, "F9: s3.DeleteObject is new (own)"),
         ({"params": place, "own": False}, "F9: s3.PutObject is new (others)"),
         ({"params": place | {"ServerSideEncryption": "aws:kms"}}, "+ServerSideEncryption"),
         ({"params": place | {"Key": "eba/d1/a"}}, "asks for s3:PutObject"),
-    ]:
+    ]
+    for sent, said in changes:
         [news] = golden.news("F9", golden.made(logged(tmp_path, sent)))
         assert said in news
 

@@ -18,7 +18,7 @@ from kit.local_aws.asks import Ask
 from kit.local_aws.policy import Policies, Policy, Request, evaluate
 
 ROOT = paths.root()
-CARDS = {card.id: ROOT / card.notebook for card in plan.load(ROOT / "runbooks" / "plan.yml").cards}
+CARDS = golden.cards(plan.load(ROOT / "runbooks" / "plan.yml"))
 CARDS["X0"] = ROOT / "runbooks" / "template.ipynb"
 FOLDER = ROOT / "foundations" / "policies"
 ACCESS = yaml.safe_load((FOLDER / "access.yml").read_text(encoding="utf-8"))
@@ -147,6 +147,12 @@ def test_who_runs_it_may_do_what_it_asks(card: str) -> None:
     if persona := RUNS[role]:
         missing = lacking(persona, card)
         assert not missing, f"{persona} may not run {card}: {missing}"
+
+
+@every_card
+def test_only_who_needs_no_service_asks_nothing(card: str) -> None:
+    own_services = "services: none of its own" not in facts(card)
+    assert bool(golden.load(card)) == own_services
 
 
 def test_another_persona_may_not_run_everything() -> None:
