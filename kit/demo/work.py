@@ -13,11 +13,12 @@ from kit.demo.world import ACCOUNT, Job, Person, Wait, World, attachment, check,
 __all__ = ["Work"]
 
 STEPS = 8  # looks that a card gets while somebody works on it
-STRIKES = (
+STRIKES = (  # the share of a day that has passed, what happens, and the working minutes that it takes
     (0.2, "blocked", 70.0),
     (0.55, "failed", 80.0),
-    (0.56, "blocked", 100.0),
-)  # share of a day, what, minutes
+    (0.53, "blocked", 100.0),
+    (0.56, "blocked", 90.0),
+)
 
 
 class Work:
@@ -35,7 +36,7 @@ class Work:
         self.world.join(self._dealing(), self.world.calendar.opening)
         for day, (opens, closes) in days.items():
             whole = closes - opens
-            for share, kind, minutes in STRIKES:
+            for share, kind, minutes in STRIKES[: 2 if day == len(days) else None]:
                 self.world.join(self._struck(kind, minutes), opens + whole * share)
             for half, share in enumerate((0.1, 0.5)):
                 self.world.join(self._own_work(day, half), opens + whole * share)
@@ -142,8 +143,8 @@ class Work:
             )
 
     def _block(self, job: Job, owner: Person, minutes: float) -> Iterator[Wait]:
-        told = words.BLOCKS.get(job.card.workstream, ()) or words.BLOCKS[""]
-        reason, unblocker, _ = self.chance.choice(told)
+        told = words.BLOCKS.get(job.card.workstream if job.card.notebook else "") or words.BLOCKS[""]
+        reason, unblocker = self.chance.choice(told)
         self.world.tell(owner, "blocked", job, reason=reason, unblocker=unblocker)
         yield minutes
         self.world.tell(owner, "unblocked", job, note=f"{unblocker} sat down with us; it goes on.")
@@ -208,11 +209,14 @@ class Work:
             doing = [j for j in self.world.jobs if j.state == "doing" and not j.stopped and not j.trouble]
             doing = [j for j in doing if j.card.notebook or kind == "blocked"]
             if doing:  # most often not what everything else waits for
-                doing.sort(key=lambda job: len([j for j in self.world.jobs if job.card.id in j.card.needs]))
+                doing.sort(key=lambda job: (not job.card.notebook, self._waiting_for(job)))
                 job = self.chance.choice(doing[:2])
                 job.trouble.append((kind, minutes))
                 return
             yield 5
+
+    def _waiting_for(self, job: Job) -> int:
+        return sum(job.card.id in other.card.needs for other in self.world.jobs)
 
     def _accepted(self) -> Iterator[Wait]:
         """Those who lead look at what waits for them."""
