@@ -8,6 +8,7 @@ addresses are relative, so that the page also works behind a proxy that strips a
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import dataclasses
 import datetime as dt
@@ -42,9 +43,12 @@ BEAT = (
 )
 AHEAD = dt.timedelta(hours=2)  # clocks are never that wrong: the journal is a replay, and its time counts
 
+# A proxy may show the page at an address without the slash at its end, which relative addresses need.
+SLASH = 'location.pathname.endsWith("/")||location.replace(location.pathname+"/")'
+DIGEST = base64.b64encode(hashlib.sha256(SLASH.encode()).digest()).decode()
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    f"default-src 'none'; script-src 'self' 'sha256-{DIGEST}'; style-src 'self'; img-src data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -237,7 +241,7 @@ def application(reader: Reader) -> Starlette:
         stop.set()
 
     async def page(request: Request) -> Response:
-        html = shell.render(board=Markup(request.app.state.feed.html), build=build)
+        html = shell.render(board=Markup(request.app.state.feed.html), build=build, slash=Markup(SLASH))
         return HTMLResponse(html, headers=HEADERS)
 
     async def events(request: Request) -> Response:

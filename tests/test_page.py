@@ -324,7 +324,9 @@ def test_every_answer_forbids_everything_but_its_own(reader: page.Reader) -> Non
             status, headers, _ = got(port, path)
             assert status == 200
             policy = headers["content-security-policy"]
-            assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
+            assert re.match(
+                r"default-src 'none'; script-src 'self' 'sha256-[^']+'; style-src 'self'; ", policy
+            )
             assert "unsafe" not in policy
             assert headers["x-content-type-options"] == "nosniff"
         assert got(port, "/board.json")[0] == 404
@@ -356,11 +358,13 @@ async def strip(port: int, prefix: str) -> asyncio.Server:
 
     async def passed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
-        if not head.startswith(f"GET {prefix}/".encode()):
-            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        if not head.startswith(f"GET {prefix}".encode()):
+            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         else:
             behind, onward = await asyncio.open_connection("127.0.0.1", port)
-            onward.write(head.replace(prefix.encode(), b"", 1))
+            path = head.split(b" ")[1].removeprefix(prefix.encode()) or b"/"
+            rest = head.split(b"\r\n", 1)[1].replace(b"keep-alive", b"close")
+            onward.write(b"GET " + path + b" HTTP/1.1\r\n" + rest)
             while data := await behind.read(65536):
                 writer.write(data)
                 await writer.drain()
