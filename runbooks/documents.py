@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
@@ -45,7 +46,8 @@ table { width: 100%; margin: .6rem 0 1rem; font-size: .94rem; }
 th, td { border: 1px solid var(--line); padding: .3rem .6rem; text-align: left; vertical-align: top; overflow-wrap: break-word; }
 th { background: var(--fill); white-space: nowrap; }
 th[scope=row] { width: 9.5rem; font-weight: 400; }
-main { overflow-x: auto; }
+.wide { overflow-x: auto; }
+@media (max-width: 40rem) { body { padding: 1.5rem 1rem; } .wide table { min-width: 34rem; } }
 img { max-width: 100%; background: #ffffff; }
 h2, h3, tr, img { break-inside: avoid; }
 h2, h3 { break-after: avoid; }
@@ -155,6 +157,11 @@ def page(markdown: str, folder: Path) -> str:
         _rows,
         body,
         flags=re.DOTALL,
+    )
+    number = itertools.count(1)
+    region = '<div class="wide" tabindex="0" role="region" aria-label="Table {}"><table>'
+    body = re.sub("<table>", lambda _: region.format(next(number)), body).replace(
+        "</table>", "</table></div>"
     )
     title = re.search(r"<h1[^>]*>(.*?)</h1>", body, re.DOTALL)
     named = re.sub(r"<[^>]+>", "", title[1]) if title else "Document"

@@ -44,6 +44,7 @@ CAUSES: Mapping[str, str] = {
     "network": r"timed? ?out|connect|endpoint url|proxy|dns|\bvpn\b|network|firewall|subnet|\broute\b",
     "data": r"\bdata\b|column|label|schema|\bcsv\b|delivery|parquet|keyerror|filenotfound|nosuchkey|means",
     "decision": r"decision|decide|approv|waiting for|\bsign|legal|lawyer|has not said|answers",
+    "people": r"meeting|nobody|no one|absent|\bill\b|\baway\b|\bbusy\b",
     "code": r"error|exception|traceback|algorithm|\bbug\b|kernel",
 }
 """Why something stopped, by the words in what people and AWS said; the first that fits counts."""

@@ -39,14 +39,14 @@ def body(markdown: str, folder: Path = Path()) -> Tags:
 @pytest.mark.parametrize("place", ["{}", "- {}", "| a |\n|---|\n| {} |", "## {}", "text {}"])
 def test_what_people_write_stays_text(place: str) -> None:
     page = body("# Title\n\n" + place.format(documents.plain(EVIL)))
-    assert {tag for tag, _ in page.tags} <= {"main", "h1", "h2", "p", "ul", "li", "table", "thead", "tbody", "tr", "th", "td"}  # fmt: skip
+    assert {tag for tag, _ in page.tags} <= {"main", "h1", "h2", "p", "ul", "li", "table", "thead", "tbody", "tr", "th", "td", "div"}  # fmt: skip
     assert '<script>alert("x")</script> | [a](javascript:b) **c** &lt; `d`' in page.text
 
 
 @given(st.text())
 def test_no_text_makes_a_tag_a_link_or_a_cell(words: str) -> None:
     page = body(f"| a | b |\n|---|---|\n| {documents.plain(words)} | x |")
-    assert [tag for tag, _ in page.tags] == ["main", "table", "thead", "tr", "th", "th", "tbody", "tr", "td", "td"]
+    assert [tag for tag, _ in page.tags] == ["main", "div", "table", "thead", "tr", "th", "th", "tbody", "tr", "td", "td"]
 
 
 @given(st.text(alphabet="-+=1.) #>x", max_size=8))
@@ -79,7 +79,7 @@ def test_the_page_loads_nothing_and_has_its_pictures_inside(tmp_path: Path) -> N
 
 def test_a_table_without_a_head_has_headings_in_its_rows() -> None:
     page = body("\n".join(documents.table(["", ""], [["Next", "D2"]])))
-    assert [tag for tag, _ in page.tags] == ["main", "table", "tbody", "tr", "th", "td"]
+    assert [tag for tag, _ in page.tags] == ["main", "div", "table", "tbody", "tr", "th", "td"]
     assert ("th", {"scope": "row"}) in page.tags
 
 

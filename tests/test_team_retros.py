@@ -82,6 +82,7 @@ def test_planned_stands_against_real_minutes_the_largest_overrun_first() -> None
         ("Legal has to approve", "decision"),
         ("ValueError: x", "code"),
         ("DeadKernelError: The kernel was killed", "code"),
+        ("Who knows it is in another meeting", "people"),
         ("Coffee", "not named yet"),
     ],
 )
