@@ -94,7 +94,7 @@ class Work:
         if chance.random() < 0.35 and card.notebook:
             job.trouble.append(("failed", chance.uniform(6, 20)))
         for step in range(STEPS):
-            yield card.minutes * chance.uniform(0.45, 0.8) * (1 if card.notebook else 2.5) / STEPS
+            yield card.minutes * chance.uniform(0.45, 0.8) * (1 if card.notebook else 3.5) / STEPS
             while job.trouble and step > 0:
                 (kind, minutes), job.stopped = job.trouble.pop(0), True
                 yield from (
