@@ -47,7 +47,7 @@ th, td { border: 1px solid var(--line); padding: .3rem .6rem; text-align: left; 
 th { background: var(--fill); white-space: nowrap; }
 th[scope=row] { width: 9.5rem; font-weight: 400; }
 .wide { overflow-x: auto; }
-@media (max-width: 40rem) { body { padding: 1.5rem 1rem; } .wide table { min-width: 34rem; } }
+@media (max-width: 40rem) { body { padding: 1.5rem 1rem; } .wide table:has(thead) { min-width: 34rem; } th[scope=row] { width: 6.5rem; white-space: normal; } }
 img { max-width: 100%; background: #ffffff; }
 h2, h3, tr, img { break-inside: avoid; }
 h2, h3 { break-after: avoid; }

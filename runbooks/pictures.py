@@ -66,7 +66,7 @@ def timeline(ax: Axes, board: Board, cards: Sequence[Card], start: dt.datetime, 
 
     zone = board.event.zone
     for row, card in enumerate(cards):
-        ends = [*(move.at for move in card.moves[1:]), max(end, card.moves[-1].at)]
+        ends = [*(move.at for move in card.moves[1:]), max(board.at or end, card.moves[-1].at)]
         for move, until in zip(card.moves, ends, strict=True):
             a, b = max(move.at, start), min(until, end)
             if move.after == DONE and start <= move.at <= end:

@@ -32,6 +32,17 @@ def test_a_block_is_drawn_beside_the_work_around_it() -> None:
     assert bars[:3] == [(1.0, "//"), (2.0, "xx"), (1.0, "//")]
 
 
+def test_a_card_under_way_is_drawn_up_to_now() -> None:
+    told = Told()
+    told.say("1 10:00", "started", "D1")
+    wall = evening(told, 1, "1 12:30")
+    fig, ax = plt.subplots()
+    pictures.timeline(ax, wall, [wall["D1"]], *retros.window(wall, 1))
+    widths = [round(bar.get_width() * 24, 2) for bar in ax.patches]
+    plt.close(fig)
+    assert widths[0] == 2.5
+
+
 def test_a_card_that_takes_longer_than_usual_is_marked() -> None:
     told = Told()
     told.say("1 09:00", "started", "D1")
