@@ -95,7 +95,7 @@ class Rites:
             if not last and self.chance.random() < 0.9:
                 opens, closes = self.world.calendar.days[day + 1]
                 self.world.join(
-                    self._act(job, owner), opens + (closes - opens) * self.chance.uniform(0.2, 0.5)
+                    self._act(job, owner), opens + (closes - opens) * self.chance.uniform(0.2, 0.58)
                 )
 
     def _act(self, job: Job, owner: Person) -> Iterator[Wait]:

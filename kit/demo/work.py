@@ -40,7 +40,7 @@ class Work:
                 self.world.join(self._struck(kind, minutes), opens + whole * share)
             for half, share in enumerate((0.1, 0.5)):
                 self.world.join(self._own_work(day, half), opens + whole * share)
-            for share in (0.1, 0.36, 0.53, 0.85):
+            for share in (0.1, 0.3, 0.45, 0.85):
                 self.world.join(self._accepted(), opens + whole * share)
             if day > 1:
                 for share in (0.3, 0.72)[: 1 if day == len(days) else 2]:
@@ -60,14 +60,15 @@ class Work:
         group = self.world.group(lane, team)
         free = [p for p in group if p.name not in self.busy]
         mine = [job for job in self.world.jobs if job.card.workstream == lane.id and job.team == team]
-        doing = sum(job.state == "doing" for job in mine)
+        doing = [job.card for job in mine if job.state == "doing"]
         limit = (lane.wip or max(2, min(3, len(group) // 2))) + (self.chance.random() < 0.04)
-        if not free or doing >= limit:
+        if not free or sum(bool(card.notebook) for card in doing) >= limit:
             return
         day = self.world.calendar.day(self.world.at)
         late = self.world.at > self.world.calendar.days[day][0] + dt.timedelta(hours=5)
         for job in sorted(mine, key=lambda job: job.card.day):
-            if job.state == "waiting" and job.card.day <= day + late and self._possible(job):
+            room = job.card.notebook or len(doing) < limit  # a runbook comes first
+            if room and job.state == "waiting" and job.card.day <= day + late and self._possible(job):
                 job.state, job.owner = "doing", self.chance.choice(free)
                 self.busy.add(job.owner.name)
                 self.world.join(self._work(job, job.owner), self.world.at)
@@ -94,7 +95,7 @@ class Work:
         if chance.random() < 0.35 and card.notebook:
             job.trouble.append(("failed", chance.uniform(6, 20)))
         for step in range(STEPS):
-            yield card.minutes * chance.uniform(0.45, 0.8) * (1 if card.notebook else 3.5) / STEPS
+            yield card.minutes * chance.uniform(0.45, 0.8) * (1 if card.notebook else 3) / STEPS
             while job.trouble and step > 0:
                 (kind, minutes), job.stopped = job.trouble.pop(0), True
                 yield from (
