@@ -20,15 +20,10 @@ __all__ = ["Lane", "Moment", "Picture", "Team", "Tile", "of"]
 FRESH = dt.timedelta(minutes=2)  # for so long, a card that moved is marked
 LATEST = 4
 NEWEST = 6
-WIDTHS = {
-    TODO: 15,
-    DOING: 24,
-    BLOCKED: 31,
-    REVIEW: 14,
-    DONE: 13,
-}  # of columns with cards, in shares of what is left
-EMPTY = 8  # of a column without, and LANE of the workstreams' names, in percent
-LANE = 11
+# The columns' widths: shares of what EMPTY columns and the LANE's names (in percent) leave over.
+WIDTHS = {TODO: 15, DOING: 24, BLOCKED: 31, REVIEW: 14, DONE: 13}
+CROWD, CROWDED = 0.3, 2.0  # so much wider for each card under another, and so many times at most
+EMPTY, LANE = 8, 11
 
 
 @dataclass(frozen=True)
@@ -128,7 +123,7 @@ def of(plan: plans.Plan, board: Board, now: dt.datetime) -> Picture:
         date=f"{local:%A, %-d %B}" if today else f"rehearsal, {local:%-d %B}",
         clock=f"{local:%H:%M}",
         counts=board.counts(),
-        widths=_widths(board.counts()),
+        widths=_widths(lanes),
         total=len(board.cards),
         lanes=lanes,
         moment=_moment(whole, plan, now),
@@ -144,11 +139,16 @@ def _has_work(board: Board, lane: plans.Workstream) -> bool:
     return any(lane.id != plans.EVENT or card.state != DONE for card in board.lane(lane.id))
 
 
-def _widths(counts: dict[str, int]) -> dict[str, float]:
-    """The columns' widths in percent: what is empty is narrow, so that the rest has room for large type."""
-    left = 100 - LANE - EMPTY * sum(not count for count in counts.values())
-    shares = sum(WIDTHS[state] for state, count in counts.items() if count)
-    return {s: round(left * WIDTHS[s] / shares, 1) if count else EMPTY for s, count in counts.items()}
+def _widths(lanes: Sequence[Lane]) -> dict[str, float]:
+    """The columns' widths in percent: what is empty is narrow and what is crowded is wide, so that type can be large."""
+    shares = {}
+    for state in STATES:
+        crowd = max((len(lane.cells[state]) for lane in lanes), default=0)
+        more = min(CROWDED, 1 + CROWD * (crowd - 1)) if state in (DOING, BLOCKED, REVIEW) else 1
+        shares[state] = WIDTHS[state] * more if crowd else 0
+    left = 100 - LANE - EMPTY * sum(not share for share in shares.values())
+    whole = sum(shares.values())
+    return {state: round(left * share / whole, 1) if share else EMPTY for state, share in shares.items()}
 
 
 def _lane(board: Board, lane: plans.Workstream, day: int, old: set[str]) -> Lane:
@@ -194,19 +194,19 @@ def _tile(board: Board, cards: Sequence[Card], day: int, old: set[str]) -> Tile:
     first = cards[0]
     return Tile(
         id=first.id,
-        title=first.title,
+        title=_short(first.title, 120),
         state=first.state,
         day=first.day,
         late=first.day < day and first.state != DONE,
         fresh=any(c.since and board.at and board.at - c.since < FRESH and c.moves for c in cards),
         old=any(c.key in old for c in cards),
         failed=any(c.failed for c in cards) and first.state != DONE,
-        reason=first.reason,
-        unblocker=first.unblocker,
+        reason=_short(first.reason, 200),
+        unblocker=_short(first.unblocker, 80),
         teams=tuple(
             Team(
                 name=c.team,
-                who=" +".join([c.owner, *([str(len(c.helpers))] if c.helpers else [])]),
+                who=" +".join([_short(c.owner, 40), *([str(len(c.helpers))] if c.helpers else [])]),
                 time=hours.spoken(_time(board, c)) if c.state in (DOING, BLOCKED, REVIEW) else "",
                 old=c.key in old,
                 failed=c.failed is not None,
@@ -215,6 +215,12 @@ def _tile(board: Board, cards: Sequence[Card], day: int, old: set[str]) -> Tile:
         ),
         all=len(cards) == len(board.teams),
     )
+
+
+def _short(text: str, most: int) -> str:
+    """The text on one line; the board itself has all of it."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _time(board: Board, card: Card) -> dt.timedelta:

@@ -201,3 +201,27 @@ def test_the_pace_says_what_it_takes_today() -> None:
     told.complete(NOON, "F1")
     assert told.shown().pace.startswith("1 of 15 cards planned up to today are done; the plan has ")
     assert told.shown().pace.endswith(" It takes 2.8 an hour to finish today.")
+
+
+def test_an_empty_column_is_narrow_and_a_crowded_one_wide() -> None:
+    told = Told()
+    assert told.shown().widths == {"To do": 57.0, "Doing": 8, "Blocked": 8, "Review": 8, "Done": 8}
+    told.say(5, "blocked", "M1", reason="a")
+    told.say(5, "started", "D1")
+    one = told.shown().widths
+    for card in ("D2", "D3", "D4"):
+        told.say(5, "started", card)
+    many = told.shown().widths
+    assert one["Blocked"] > one["Doing"] > one["To do"]
+    assert many["Doing"] > many["Blocked"]
+    for widths in (one, many):
+        assert 99.8 <= picture.LANE + sum(widths.values()) <= 100.2
+
+
+def test_endless_text_is_cut_and_on_one_line() -> None:
+    told = Told()
+    told.say(5, "blocked", "M1", reason="no\nquota " * 5_000, unblocker="desk " * 5_000)
+    (tile,) = lane(told.shown(), "Model engineering").cells["Blocked"]
+    assert tile.reason.startswith("no quota no quota")
+    assert tile.reason.endswith("…")
+    assert (len(tile.reason), len(tile.unblocker)) == (200, 80)

@@ -37,7 +37,7 @@ function found() {
 
 function lost() {
   if (!contact.hidden) return;
-  const since = new Date(heard).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
+  const since = board.querySelector(".clock").lastChild.textContent; // the event's clock, whatever this screen's says
   contact.textContent = `No contact with the board since ${since}: what you see may be old. Trying again.`;
   contact.hidden = false;
   document.body.classList.add("lost");
