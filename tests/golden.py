@@ -67,6 +67,7 @@ VOLATILE: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     (re.compile(rf"{_START}(?=[0-9]*[a-f])(?=[a-f]*\d)[0-9a-f]{{8,}}{_END}"), lambda m: "0" * len(m[0])),
     (re.compile(rf"(?<=-\d\d\d-)[0-9a-f]{{8}}{_END}"), "0" * 8),
     (re.compile(rf"(?<=-)(?=[a-f]*\d|[a-f]{{6}})[0-9a-f]{{6}}{_END}"), "0" * 6),
+    (re.compile(rf"(?<=Role-)[0-9A-Za-z]{{12}}{_END}"), "0" * 12),  # of a role that a stack has named
     (re.compile(rf"{_START}-?\d+\.\d{{3,}}{_END}"), "0.5"),
     (re.compile(r"(127\.0\.0\.1|localhost):\d+"), r"\1:5000"),
 ]
