@@ -14,8 +14,10 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError, UnknownServiceError
 from botocore.session import get_session
+from jobs import load
 
-from kit.local_aws import client, process
+from kit.local_aws import client as environments
+from kit.local_aws import process
 from kit.local_aws.policy import Policies, Policy, Request, document, evaluate
 
 FOLDER = Path(__file__).parents[1] / "foundations" / "policies"
@@ -56,8 +58,33 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             iam.put_role_policy(
                 RoleName=persona["role"], PolicyName=name, PolicyDocument=draft(name, server.account)
             )
+    limit = draft("boundary-release", server.account)
+    iam.create_policy(PolicyName="EbaBoundaryRelease", PolicyDocument=limit)
     yield server, iam
     process.down(folder)
+
+
+def client(account: Any, persona: str, service: str) -> Any:
+    """A client with the keys of the persona's role, so that its rights are enforced and not only simulated."""
+    server, iam = account
+    try:
+        iam.create_user(UserName="ann")
+        everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+        allow = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
+        iam.put_user_policy(UserName="ann", PolicyName="all", PolicyDocument=allow)
+    except iam.exceptions.EntityAlreadyExistsException:
+        pass
+    key = iam.create_access_key(UserName="ann")["AccessKey"]
+    ann = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=REGION)
+    arn = f"arn:aws:iam::{server.account}:role/{ACCESS['personas'][persona]['role']}"
+    taken = ann.client("sts", endpoint_url=server.url).assume_role(RoleArn=arn, RoleSessionName="test")[
+        "Credentials"
+    ]
+    iam.delete_access_key(UserName="ann", AccessKeyId=key["AccessKeyId"])
+    session = boto3.Session(
+        taken["AccessKeyId"], taken["SecretAccessKey"], taken["SessionToken"], region_name=REGION
+    )
+    return session.client(service, endpoint_url=server.url)
 
 
 def answers(account: Any, persona: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -69,7 +96,7 @@ def answers(account: Any, persona: str) -> list[tuple[dict[str, Any], dict[str, 
         keys = [
             {
                 "ContextKeyName": key,
-                "ContextKeyValues": value if isinstance(value, list) else [value],
+                "ContextKeyValues": value if isinstance(value, list) else [filled(value, server.account)],
                 "ContextKeyType": "stringList" if isinstance(value, list) else "string",
             }
             for key, value in line.get("when", {}).items()
@@ -139,6 +166,8 @@ def test_a_draft_is_a_policy_that_iam_takes(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
 def test_a_draft_allows_only_actions_that_exist(path: Path) -> None:
     also = {  # actions of IAM that no API operation is called by
+        "cloudformation:TagResource",
+        "cloudformation:UntagResource",
         "iam:PassRole",
         "s3:ListBucket",
         "s3:ListBucketMultipartUploads",
@@ -240,35 +269,17 @@ def test_a_role_is_assumed_only_by_whom_it_is_for(trust: str, principal: str, ex
 
 
 def test_a_data_engineer_governs_the_lake_and_others_do_not(account: Any) -> None:
-    """The calls of D5, signed with each role's own keys, so that rights are enforced and not only simulated."""
-    server, iam = account
-
-    def client(persona: str, service: str) -> Any:
-        arn = f"arn:aws:iam::{server.account}:role/{ACCESS['personas'][persona]['role']}"
-        sts = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=REGION).client(
-            "sts", endpoint_url=server.url
-        )
-        taken = sts.assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
-        session = boto3.Session(
-            taken["AccessKeyId"], taken["SecretAccessKey"], taken["SessionToken"], region_name=REGION
-        )
-        return session.client(service, endpoint_url=server.url)
-
-    iam.create_user(UserName="ann")
-    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-    allow = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
-    iam.put_user_policy(UserName="ann", PolicyName="all", PolicyDocument=allow)
-    key = iam.create_access_key(UserName="ann")["AccessKey"]
-
+    """The calls of D5."""
+    server, _ = account
     zone = {"ResourceArn": f"arn:aws:s3:::eba-{server.account}-{REGION}/eba/d2/train"}
     table = {"Table": {"DatabaseName": "eba_data", "Name": "train"}}
     reader = {
         "DataLakePrincipalIdentifier": f"arn:aws:iam::{server.account}:role/{ACCESS['personas']['ml-engineer']['role']}"
     }
-    glue = client("data-engineer", "glue")
+    glue = client(account, "data-engineer", "glue")
     glue.create_database(DatabaseInput={"Name": "eba_data"}, Tags={"eba:card": "D5"})
     glue.create_table(DatabaseName="eba_data", TableInput={"Name": "train"})
-    lake = client("data-engineer", "lakeformation")
+    lake = client(account, "data-engineer", "lakeformation")
     lake.register_resource(**zone, UseServiceLinkedRole=True, HybridAccessEnabled=True)
     assert lake.describe_resource(**zone)["ResourceInfo"]
     lake.grant_permissions(Principal=reader, Resource=table, Permissions=["SELECT", "DESCRIBE"])
@@ -278,9 +289,91 @@ def test_a_data_engineer_governs_the_lake_and_others_do_not(account: Any) -> Non
     with pytest.raises(ClientError, match="AccessDenied"):
         lake.put_data_lake_settings(DataLakeSettings=mine)
     with pytest.raises(ClientError, match="AccessDenied"):
-        client("data-scientist", "lakeformation").grant_permissions(
+        client(account, "data-scientist", "lakeformation").grant_permissions(
             Principal=reader, Resource=table, Permissions=["SELECT"]
         )
+
+
+STACK = "eba-framework"
+
+
+@pytest.fixture
+def released(account: Any) -> dict[str, str]:
+    """What O3 gives the template, with its definition in S3, put there by the MLOps engineer."""
+    server, _ = account
+    bucket = f"eba-{server.account}-{REGION}"
+    admin = boto3.Session("AKIATEST", "secret", region_name=REGION).client("s3", endpoint_url=server.url)
+    admin.create_bucket(Bucket=bucket)
+    step = {"Name": "Stop", "Type": "Fail", "Arguments": {"ErrorMessage": "no"}}
+    definition = json.dumps({"Version": "2020-12-01", "Parameters": [], "Steps": [step]})
+    s3 = client(account, "mlops-engineer", "s3")
+    s3.put_object(Bucket=bucket, Key="eba/o3/definitions/1.json", Body=definition.encode())
+    return {
+        "PipelineName": STACK,
+        "Bucket": bucket,
+        "DefinitionKey": "eba/o3/definitions/1.json",
+        "RunsPrefix": "eba/o3/runs",
+        "JobRole": f"arn:aws:iam::{server.account}:role/EbaDataScientistExecution",
+        "Group": "eba-models",
+        "Data": f"s3://{bucket}/eba/d1/raw",
+        "Boundary": f"arn:aws:iam::{server.account}:policy/EbaBoundaryRelease",
+    }
+
+
+def test_an_mlops_engineer_releases_a_stack_whose_roles_are_bounded(
+    account: Any, released: dict[str, str]
+) -> None:
+    """The stack of O3 is made, changed and removed with the rights of the role; without the boundary it is not."""
+    server, iam = account
+    (release,) = load("mlops", "release")
+    cloudformation = client(account, "mlops-engineer", "cloudformation")
+    for missing in ("", f"arn:aws:iam::{server.account}:policy/EbaBoundary"):
+        with pytest.raises(release.ReleaseError, match="not authorized to perform: iam:CreateRole"):
+            release.apply(cloudformation, STACK, {**released, "Boundary": missing}, delay=1)
+    tags = [{"Key": "eba:card", "Value": "O3"}]
+    assert release.apply(cloudformation, STACK, released, tags, delay=1).did == "created"
+    changed = released | {"RunsPrefix": "eba/o3/later"}
+    done = release.apply(cloudformation, STACK, changed, tags, delay=1)
+    assert done.did == "updated"
+    role = done.outputs["Role"].rpartition("/")[2]
+    held = iam.get_role(RoleName=role)["Role"]["PermissionsBoundary"]["PermissionsBoundaryArn"]
+    assert held == released["Boundary"]
+    own = client(account, "mlops-engineer", "iam")
+    for attempt in (
+        lambda: own.delete_role_permissions_boundary(RoleName=role),
+        lambda: own.attach_role_policy(
+            RoleName=role, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess"
+        ),
+        lambda: own.put_role_policy(RoleName="EbaMLOpsEngineer", PolicyName="x", PolicyDocument="{}"),
+    ):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            attempt()
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client(account, "ml-engineer", "cloudformation").describe_stacks(StackName=STACK)
+    release.remove(cloudformation, STACK, delay=1)
+    with pytest.raises(iam.exceptions.NoSuchEntityException):
+        iam.get_role(RoleName=role)
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "verdict"),
+    [
+        ("s3:GetObject", "arn:aws:s3:::eba-123456789012-us-east-1/eba/o3/runs/x", "allowed"),
+        ("s3:GetObject", "arn:aws:s3:::eba-123456789012-us-east-1/eba/d1/raw/x", "implicitDeny"),
+        ("iam:CreateRole", "arn:aws:iam::123456789012:role/eba-more", "implicitDeny"),
+        ("sagemaker:UpdateEndpoint", "arn:aws:sagemaker:us-east-1:123456789012:endpoint/eba-endpoint", "allowed"),
+        ("sagemaker:UpdateEndpoint", "arn:aws:sagemaker:us-east-1:123456789012:endpoint/payments", "implicitDeny"),
+        ("sagemaker:DeleteEndpoint", "arn:aws:sagemaker:us-east-1:123456789012:endpoint/eba-endpoint", "implicitDeny"),
+        ("sagemaker:UpdateModelPackage", "arn:aws:sagemaker:us-east-1:123456789012:model-package/eba-models/1", "implicitDeny"),
+        ("sts:AssumeRole", "arn:aws:iam::123456789012:role/Admin", "implicitDeny"),
+    ],
+)  # fmt: skip
+def test_a_role_of_a_stack_may_at_most_what_a_release_needs(action: str, resource: str, verdict: str) -> None:
+    everything = Policy("all", {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
+    limit = Policy("limit", json.loads(draft("boundary-release")))
+    role = "arn:aws:iam::123456789012:role/eba-framework-Role-1"
+    request = Request(action, resource, role, owner="123456789012")
+    assert evaluate(request, Policies((everything,), boundary=limit)).verdict == verdict
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -288,7 +381,7 @@ def test_the_sdk_accepts_the_execution_role_and_no_persona(
     account: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, _ = account
-    for name, value in client.environment(server.url, server.account, REGION).items():
+    for name, value in environments.environment(server.url, server.account, REGION).items():
         monkeypatch.setenv(name, value)
     from sagemaker.core.helper.iam_role_resolver import RoleValidationError, resolve_and_validate_role
     from sagemaker.core.helper.session_helper import Session

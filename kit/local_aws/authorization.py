@@ -44,6 +44,7 @@ NAMED = {
     "ssm": {"Name": "parameter/{}"},
     "states": {"name": "stateMachine:{}"},
 }
+LOOKED_AT = ("cloudformation",)  # services whose resources are asked for to look at one, too
 FREE = {"sts:GetCallerIdentity", "sts:GetSessionToken"}  # need no permission at all
 
 
@@ -79,7 +80,7 @@ def _any(prefix: str, operation: str, params: Params, place: Place) -> Iterator[
     names = [
         place.arn(prefix, form.format(str(params[member]).rpartition("/")[2]))
         for member, form in NAMED.get(prefix, {}).items()
-        if params.get(member) and not operation.startswith(("List", "Describe"))
+        if params.get(member) and (prefix in LOOKED_AT or not operation.startswith(("List", "Describe")))
     ]
     context = {}
     if namespace := params.get("ServiceNamespace"):

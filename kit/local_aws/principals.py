@@ -32,7 +32,10 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Entity:
-    """A user, group or role. trust: the document that says who may assume the role; empty for the others."""
+    """A user, group or role.
+
+    trust: the document that says who may assume the role; empty for the others. bounded_by: the ARN of the boundary, or empty.
+    """
 
     arn: str
     kind: str
@@ -42,6 +45,7 @@ class Entity:
     boundary: Policy | None
     tags: Mapping[str, str]
     trust: str
+    bounded_by: str = ""
 
 
 @lru_cache(maxsize=1024)
@@ -108,6 +112,7 @@ def entity(arn: str) -> Entity:
         boundary=_managed(limit) if limit else None,
         tags={tag["Key"]: tag["Value"] for tag in tags},
         trust=holder.assume_role_policy_document if kind == "role" else "",
+        bounded_by=boundary or "",
     )
 
 

@@ -34,6 +34,16 @@ __all__ = [
 # AWS makes this role in every account of an organization; it may do what the organization lets it.
 MADE_BY_ORGANIZATIONS = "OrganizationAccountAccessRole"
 KEY_ID = 36  # bytes of a key's id
+# Actions on a user or role that have the key iam:PermissionsBoundary (Service Authorization Reference of IAM).
+BY_BOUNDARY = {
+    f"{verb}{kind}{what}"
+    for kind in ("Role", "User")
+    for what, verbs in (
+        ("Policy", ("Attach", "Delete", "Detach", "Put")),
+        ("PermissionsBoundary", ("Delete", "Put")),
+    )
+    for verb in verbs
+}
 AWS_MANAGED = ("alias/aws/", ":alias/aws/")  # keys that whoever may use the service may use
 
 
@@ -61,7 +71,7 @@ def known(ask: Ask, store: Store) -> Known:
     if service == "sagemaker":
         return Known(ask, tags={tag["Key"]: tag["Value"] for tag in store.tags(ask.resource)})
     if service == "iam":
-        return Known(ask, tags=_entity_tags(ask.resource))
+        return _entity(ask)
     return Known(ask, tags=_tagged(service, ask.resource))
 
 
@@ -181,13 +191,18 @@ def _trust_of_member(account: str) -> Policy | None:
     return stored("TrustPolicy", json.dumps({"Statement": [statement]}))
 
 
-def _entity_tags(arn: str) -> Mapping[str, str]:
-    if ":role/" not in arn and ":user/" not in arn:
-        return {}
+def _entity(ask: Ask) -> Known:
+    """A user or role with its tags; what changes its policies is asked with the boundary that it has."""
+    if ":role/" not in ask.resource and ":user/" not in ask.resource:
+        return Known(ask)
     try:
-        return principals.entity(arn).tags
+        held = principals.entity(ask.resource)
     except AwsError:
-        return {}
+        return Known(ask)
+    context = ask.context
+    if held.bounded_by and ask.action.removeprefix("iam:") in BY_BOUNDARY:
+        context = {"iam:PermissionsBoundary": held.bounded_by, **ask.context}
+    return Known(Ask(ask.action, ask.resource, context), tags=held.tags)
 
 
 def _tagged(service: str, arn: str) -> Mapping[str, str]:

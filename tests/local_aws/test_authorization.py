@@ -112,6 +112,9 @@ def test_a_job_needs_its_action_its_tags_and_the_passing_of_its_role() -> None:
 @pytest.mark.parametrize(
     ("service", "operation", "params", "expected"),
     [
+        ("cloudformation", "DescribeStacks", {}, [("cloudformation:DescribeStacks", "*")]),
+        ("cloudformation", "DescribeStacks", {"StackName": "eba"}, [("cloudformation:DescribeStacks", "arn:aws:cloudformation:eu-west-1:123456789012:stack/eba/*")]),
+        ("cloudtrail", "DescribeTrails", {"TrailName": "eba"}, [("cloudtrail:DescribeTrails", "*")]),
         ("sagemaker", "ListTrainingJobs", {"NameContains": "x"}, [("sagemaker:ListTrainingJobs", "*")]),
         ("sagemaker", "Search", {"Resource": "TrainingJob"}, [("sagemaker:Search", "*")]),
         ("sagemaker", "StopProcessingJob", {"ProcessingJobName": "p"}, [("sagemaker:StopProcessingJob", f"{SAGEMAKER}processing-job/p")]),

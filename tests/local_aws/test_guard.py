@@ -100,6 +100,23 @@ def test_a_boundary_and_a_session_policy_limit_real_calls(account: Account) -> N
     )
 
 
+def test_who_changes_a_role_is_asked_for_the_boundary_that_it_has(account: Account) -> None:
+    limit = account.client("iam").create_policy(PolicyName="limit", PolicyDocument=text(allow()))["Policy"][
+        "Arn"
+    ]
+    for name, bounded in (("eba-in", {"PermissionsBoundary": limit}), ("eba-out", {})):
+        account.role(name, allow("s3:*"), **bounded)
+    by_limit = {"StringEquals": {"iam:PermissionsBoundary": limit}}
+    arn = account.role("maker", allow("iam:*Role*Policy", "arn:aws:iam::*:role/eba-*", Condition=by_limit))
+    iam = account.client("iam", account.session(arn))
+    more = {"PolicyName": "more", "PolicyDocument": text(allow("sqs:*"))}
+    iam.put_role_policy(RoleName="eba-in", **more)
+    iam.delete_role_policy(RoleName="eba-in", PolicyName="more")
+    assert "iam:PutRolePolicy" in refused(iam.put_role_policy, RoleName="eba-out", **more)
+    assert "iam:DeleteRolePolicy" in refused(iam.delete_role_policy, RoleName="eba-out", PolicyName="own")
+    refused(iam.get_role_policy, RoleName="eba-in", PolicyName="own")  # has no such key
+
+
 def test_a_job_is_refused_on_its_instance_type_its_network_and_its_role(account: Account) -> None:
     execution = f"arn:aws:iam::{ACCOUNT}:role/EbaExecution"
     passing = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
