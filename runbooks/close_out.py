@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import charter
+import package
 from decisions import Open
 from documents import bullets, label, plain, table
 from forms import Field, Form
@@ -25,7 +26,7 @@ def criteria(results: Sequence[charter.Result], rescoped: Mapping[str, str]) -> 
             "criterion": one.criterion.name,
             "figure": one.criterion.figure,
             "asked": one.criterion.bound,
-            "recorded": "missing" if one.value is None else f"{one.value:g}",
+            "recorded": "missing" if one.value is None else f"{one.value:.4g}",
             "result": _result(one, rescoped),
         }
         for one in results
@@ -87,7 +88,7 @@ def _code(values: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def open_cards(wall: Board) -> list[dict[str, str]]:
-    """The cards that are not done, with who has them and what they wait for."""
+    """The work that is not done, with who has it and what it waits for; the event's own agenda is none."""
     return [
         {
             "card": card.label,
@@ -97,8 +98,7 @@ def open_cards(wall: Board) -> list[dict[str, str]]:
             "due": card.due,
             "waits for": card.reason,
         }
-        for card in wall.cards
-        if card.state != DONE
+        for card in package.open_work(wall)
     ]
 
 
@@ -159,21 +159,28 @@ def index(wall: Board, names: Sequence[str], accepted: Mapping[str, str]) -> lis
     """The start page of the closing package, as lines of Markdown. `names`: its files."""
     titles = {card.key: label(card) for card in wall.cards}
     html = [name for name in names if name.endswith(".html")]
+    pages = {name.removesuffix(".html") for name in html}
+    told = [
+        n for n in names if n in html or (n.endswith((".md", ".pdf")) and n.rpartition(".")[0] not in pages)
+    ]
     runbooks = {name.rpartition("/")[2].removesuffix(".html"): name for name in html if "/notebooks/" in name}
+    failed = [name for key, name in sorted(runbooks.items()) if key.endswith("-failed")]
     return [
         f"# {plain(wall.event.name)}: closing package",
         "",
         f"{', '.join(f'{date:%-d %B %Y}' for date in wall.event.dates)}. Results: {plain(accepted['verdict'])}.",
         "",
         "## Documents",
-        *bullets(_links(name for name in html if name.startswith("documents/"))),
+        *bullets(_links(name for name in told if name.startswith("documents/"))),
         "## Reports",
         *bullets(_links(name for name in html if name.startswith("reports/day-"))),
         "## Executed runbooks",
         *bullets(
-            f"[{titles.get(key.replace('-', '@'), titles.get(key, plain(key)))}]({name})"
+            f"[{titles.get(key, plain(key))}]({name})"
             for key, name in sorted(runbooks.items())
+            if not key.endswith("-failed")
         ),
+        *(["## Runs that failed, as evidence", *bullets(_links(failed))] if failed else []),
         "## Board",
         *bullets(_links(name for name in names if name.startswith("board/"))),
         "## Attachments",

@@ -22,10 +22,24 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from kit import board, daily, evidence, files
-from kit.cards import DONE, Board
+from kit.cards import DONE, Board, Card
+from kit.plan import EVENT
 
 __all__ = [
-    "MANIFEST", "OPEN_CARDS", "SUMS", "boards", "broken_links", "build", "executed", "facts", "lacking", "machine_paths", "private", "slug", "verified",
+    "MANIFEST",
+    "OPEN_CARDS",
+    "SUMS",
+    "boards",
+    "broken_links",
+    "build",
+    "executed",
+    "facts",
+    "lacking",
+    "machine_paths",
+    "open_work",
+    "private",
+    "slug",
+    "verified",
 ]  # fmt: skip
 
 MANIFEST, SUMS, OPEN_CARDS = "manifest.json", "SHA256SUMS", "open_cards_jira.csv"
@@ -76,6 +90,11 @@ def executed(home: Path, wall: Board) -> dict[str, str]:
     return {copies[key]: page.href for key, page in made.items() if page.href}
 
 
+def open_work(wall: Board) -> tuple[Card, ...]:
+    """The cards that are not done, without the event's own agenda: what somebody has to take with them."""
+    return tuple(c for c in wall.cards if c.state != DONE and not (c.workstream == EVENT and c.notebook))
+
+
 def boards(wall: Board, pages: Mapping[str, str]) -> dict[str, str]:
     """The board's files: whole as JSON, Markdown and CSV, its moves, and the cards that are open for Jira.
 
@@ -86,13 +105,12 @@ def boards(wall: Board, pages: Mapping[str, str]) -> dict[str, str]:
         page = pages.get(unquote(found[2]))
         return f"[{found[1]}](../reports/{page})" if page else found[1]
 
-    left = tuple(card for card in wall.cards if card.state != DONE)
     return {
         "board.json": board.to_json(wall),
         "board.md": re.sub(r"\[([^\]]*)\]\(\.\./(runs/[^)]*)\)", linked, board.to_markdown(wall)),
         "cards.csv": board.to_csv(wall),
         "moves.csv": board.to_transitions_csv(wall),
-        OPEN_CARDS: board.to_jira_csv(replace(wall, cards=left)),
+        OPEN_CARDS: board.to_jira_csv(replace(wall, cards=open_work(wall))),
     }
 
 
