@@ -31,6 +31,7 @@ __all__ = [
     "document",
     "draw",
     "hindrances",
+    "timeline",
     "timings",
     "unnamed",
 ]
@@ -174,6 +175,34 @@ def unnamed(found: Iterable[Hindrance]) -> int:
     return sum(one.blocks + one.failures for one in found if one.cause == UNNAMED)
 
 
+def timeline(board: Board, most: int = 40) -> list[tuple[dt.datetime, str]]:
+    """What went wrong and when, as Markdown, oldest first; of too much, what cost most."""
+    plain, told = documents.plain, []
+    for block in flow.blocks(board):
+        over = (
+            f", for {hours.spoken(block.time)}"
+            if block.closed
+            else f", for {hours.spoken(block.time)} so far"
+        )
+        told.append(
+            (
+                block.time,
+                block.opened,
+                f"{documents.label(block.card)} blocked{over}: {plain(block.reason, 120)}",
+            )
+        )
+    for card in board.cards:
+        for event in card.history:
+            if event.type == "failed":
+                cell = plain(event.data.get("cell") or "?")
+                words = (
+                    f"{documents.label(card)} failed in cell {cell}: {plain(event.data.get('error') or '')}"
+                )
+                told.append((dt.timedelta(), event.ts, words))
+    worst = sorted(told, key=lambda row: row[0], reverse=True)[:most]
+    return sorted(((at, words) for _, at, words in worst), key=lambda row: row[0])
+
+
 # As a document
 
 
@@ -230,6 +259,9 @@ def document(
         lines += [f"{m}. Why? {plain(why)}" for m, why in enumerate(finding.whys, 1)]
         lines += _table(finding.corrections)
     lines += [] if notes.findings else ["", "Nothing was written.", ""]
+    lines += ["## Timeline"]
+    told = [[f"{at.astimezone(board.event.zone):%-d %b %H:%M}", words] for at, words in timeline(board)]
+    lines += documents.table(["When", "What"], told) if told else ["", "Nothing went wrong.", ""]
     lines += ["## Defects of runbooks, by notebook and cell"]
     rows = [
         [plain(PurePosixPath(d.notebook).stem), plain(d.cell) or "?", plain(f"{d.error}: {d.line}", 140), str(d.times),

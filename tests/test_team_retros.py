@@ -52,6 +52,17 @@ def test_defects_are_told_by_notebook_and_cell_the_most_frequent_first() -> None
     ]
 
 
+def test_the_timeline_tells_what_went_wrong_oldest_first_and_of_too_much_the_worst() -> None:
+    wall = busy().wall("2 09:30")
+    told = [words for _, words in team_retros.timeline(wall)]
+    assert told == [
+        "**D2** Process the data blocked, for 4 h: No quota for ml.m5.xlarge",
+        "**D2** Process the data failed in cell wait: ClientError",
+        "**D3** Engineer features blocked, for 10 min so far: The role may not read",
+    ]
+    assert [words for _, words in team_retros.timeline(wall, most=1)] == told[:1]
+
+
 def test_planned_stands_against_real_minutes_the_largest_overrun_first() -> None:
     told = Told()
     told.work("D1", "1 09:00", "1 10:30")  # 45 planned
