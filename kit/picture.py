@@ -21,9 +21,9 @@ FRESH = dt.timedelta(minutes=2)  # for so long, a card that moved is marked
 LATEST = 4
 NEWEST = 6
 # The columns' widths: shares of what EMPTY columns and the LANE's names (in percent) leave over.
-WIDTHS = {TODO: 15, DOING: 24, BLOCKED: 31, REVIEW: 14, DONE: 13}
+WIDTHS = {TODO: 15, DOING: 24, BLOCKED: 31, REVIEW: 14, DONE: 14}
 CROWD, CROWDED = 0.3, 2.0  # so much wider for each card under another, and so many times at most
-EMPTY, LANE = 8, 11
+EMPTY, LANE = 8, 12
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def of(plan: plans.Plan, board: Board, now: dt.datetime) -> Picture:
     return Picture(
         event=board.event.name,
         day=day,
-        date=f"{local:%A, %-d %B}" if today else f"rehearsal, {local:%-d %B}",
+        date=f"{local:%a %-d %B}" if today else f"rehearsal, {local:%-d %B}",
         clock=f"{local:%H:%M}",
         counts=board.counts(),
         widths=_widths(lanes),

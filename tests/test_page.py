@@ -174,7 +174,7 @@ def test_a_replay_is_shown_at_its_own_time_and_a_wrong_clock_is_not(
     clock.now += dt.timedelta(hours=20)
     book.append("started", "D1")
     clock.now -= dt.timedelta(hours=20)
-    assert "Thursday, 3 December" in seen(reader)
+    assert "Thu 3 December" in seen(reader)
 
 
 def test_a_plan_that_changes_is_followed_and_a_broken_one_is_told(

@@ -3,7 +3,7 @@
 
 const QUIET = 15000; // three beats without a word: the connection is dead, whatever the browser believes
 const AGAIN = 2000;
-const SMALL = 56; // lines of type on the screen's height
+const SMALL = 60; // lines of type on the screen's height
 const build = document.documentElement.dataset.build;
 const board = document.getElementById("board");
 const contact = document.getElementById("contact");
