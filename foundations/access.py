@@ -110,8 +110,11 @@ def _kept(call: Callable[..., Mapping[str, Any]], *members: str, **asked: Any) -
     return NONE if value is None else json.dumps(value, sort_keys=True, default=str)
 
 
-def snapshot(session: Any, bucket: str, roles: Iterable[str]) -> dict[str, str]:
-    """The settings that F1 makes, by name, as canonical JSON or NONE: bucket, roles with their policies, domains, profiles."""
+def snapshot(session: Any, bucket: str, roles: Iterable[str], policies: Iterable[str] = ()) -> dict[str, str]:
+    """The settings that F1 makes, by name, as canonical JSON or NONE: bucket, roles with their policies, domains, profiles.
+
+    policies: ARNs of managed policies that are kept as well.
+    """
     s3, iam, sagemaker = (session.client(name) for name in ("s3", "iam", "sagemaker"))
     asked: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
         "encryption": (s3.get_bucket_encryption, ("ServerSideEncryptionConfiguration", "Rules")),
@@ -133,6 +136,19 @@ def snapshot(session: Any, bucket: str, roles: Iterable[str]) -> dict[str, str]:
             )
         attached = [] if trust == NONE else iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
         state |= {f"{role} · attached {one['PolicyName']}": json.dumps(one["PolicyArn"]) for one in attached}
+    for arn in policies:
+        version = _kept(iam.get_policy, "Policy", "DefaultVersionId", PolicyArn=arn)
+        state[f"policy {arn.rpartition('/')[2]}"] = (
+            version
+            if version == NONE
+            else _kept(
+                iam.get_policy_version,
+                "PolicyVersion",
+                "Document",
+                PolicyArn=arn,
+                VersionId=json.loads(version),
+            )
+        )
     for page in sagemaker.get_paginator("list_domains").paginate():
         for domain in page["Domains"]:
             state[f"domain {domain['DomainName']}"] = json.dumps(domain["DomainId"])

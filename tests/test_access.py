@@ -100,13 +100,20 @@ def test_a_snapshot_of_an_empty_account_has_nothing(here: Here) -> None:
     found = access.snapshot(here, "eba-nothing", ["NoRole"])
     assert set(found.values()) == {access.NONE}
     assert "NoRole · trust" in found
+    account = here.client("sts").get_caller_identity()["Account"]
+    nothing = access.snapshot(here, "eba-nothing", [], [f"arn:aws:iam::{account}:policy/EbaNothing"])
+    assert nothing["policy EbaNothing"] == access.NONE
 
 
 def test_what_was_made_between_two_snapshots_is_a_change(here: Here) -> None:
     s3, iam, sagemaker = (here.client(name) for name in ("s3", "iam", "sagemaker"))
     arn = role(here, "Seen", {"Sid": "Read", "Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"})
     s3.create_bucket(Bucket="eba-changes")
-    before = access.snapshot(here, "eba-changes", ["Seen"])
+    document = json.dumps(
+        {**TRUST, "Statement": [{"Sid": "All", "Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    )
+    limit = iam.create_policy(PolicyName="Limit", PolicyDocument=document)["Policy"]["Arn"]
+    before = access.snapshot(here, "eba-changes", ["Seen"], [limit])
     assert access.changes(before, before) == []
 
     s3.put_bucket_versioning(Bucket="eba-changes", VersioningConfiguration={"Status": "Enabled"})
@@ -115,17 +122,20 @@ def test_what_was_made_between_two_snapshots_is_a_change(here: Here) -> None:
         RoleName="Seen", PolicyName="work", PolicyDocument=json.dumps({**TRUST, "Statement": [wider]})
     )
     iam.attach_role_policy(RoleName="Seen", PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess")
+    narrow = json.dumps({**TRUST, "Statement": [wider]})
+    iam.create_policy_version(PolicyArn=limit, PolicyDocument=narrow, SetAsDefault=True)
     domain = sagemaker.create_domain(
         DomainName="here", AuthMode="IAM", DefaultUserSettings={"ExecutionRole": arn}
     )["DomainArn"].rpartition("/")[2]
     sagemaker.create_user_profile(DomainId=domain, UserProfileName="ann", UserSettings={"ExecutionRole": arn})
     sagemaker.create_user_profile(DomainId=domain, UserProfileName="bo")
-    after = access.snapshot(here, "eba-changes", ["Seen"])
+    after = access.snapshot(here, "eba-changes", ["Seen"], [limit])
     rows = {row["what"]: (row["change"], row["before"], row["now"]) for row in access.changes(before, after)}
     assert rows == {
         "bucket · versioning": ("new", "none", "Enabled"),
         "Seen · work": ("changed", "Read", "Write"),
         "Seen · attached ReadOnlyAccess": ("new", "none", "arn:aws:iam::aws:policy/ReadOnlyAccess"),
+        "policy Limit": ("changed", "All", "Write"),
         "domain here": ("new", "none", domain),
         "profile ann · role": ("new", "none", arn),
         "profile bo · role": ("new", "none", ""),
