@@ -42,7 +42,7 @@ __all__ = [
     "verdicts",
 ]
 
-AREAS = ("machine", "packages", "plan", "AWS", "data", "quotas")
+AREAS = ("machine", "packages", "plan", "AWS", "network", "rights", "data", "quotas")
 READY, FIX, OPEN = "ready", "fix", "open"
 
 
