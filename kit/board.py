@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kit import files, raw
+from kit import files, raw, share
 from kit import plan as plans
 from kit.board_csv import to_csv, to_flow_csv, to_jira_csv, to_transitions_csv
 from kit.board_formats import text, to_json, to_markdown
@@ -110,6 +110,7 @@ def refresh(plan: plans.Plan, journal: Journal, folder: Path, *, target: str | N
             break
         events += more
         board = write(folder, fold(plan, events, target=target), journal)
+    share.send(journal, folder.parent)
     return board
 
 

@@ -12,7 +12,19 @@ from typing import Any
 
 import click
 
-from kit import aws, board_formats, board_history, board_import, cards, clocks, journal, paths, plan, raw
+from kit import (
+    aws,
+    board_formats,
+    board_history,
+    board_import,
+    cards,
+    clocks,
+    journal,
+    paths,
+    plan,
+    raw,
+    share,
+)
 from kit import board as boards
 from kit.aws import TARGETS
 from kit.errors import UsageError
@@ -45,8 +57,10 @@ class Wall:
         self.journal = journal.here(target)
 
     def events(self) -> list[journal.Event]:
-        """Everything that happened on this target."""
-        return [event for event in self.journal.snapshot() if event.target == self.target]
+        """Everything that happened on this target; the files that it names are then here, also those of others."""
+        events = [event for event in self.journal.snapshot() if event.target == self.target]
+        share.fetch(self.journal, self.home, events)
+        return events
 
     def board(self) -> boards.Board:
         """The board as it is now."""

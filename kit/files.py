@@ -10,12 +10,12 @@ from pathlib import Path
 __all__ = ["replace"]
 
 
-def replace(file: Path, content: str) -> Path:
+def replace(file: Path, content: str | bytes) -> Path:
     """Write `content` beside `file`, then put it in its place at once; return the file. Raises OSError as writing does."""
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        part.write_text(content, encoding="utf-8", errors="replace")
+        part.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "replace"))
         part.replace(file)
     except OSError:
         with contextlib.suppress(OSError):

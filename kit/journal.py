@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from kit import paths
 from kit.errors import JournalError
@@ -76,7 +76,9 @@ class Part(NamedTuple):
 
 
 class Store(Protocol):
-    """Where the writers' files lie."""
+    """Where the writers' files lie; `apart` where its readers do not share the writers' home."""
+
+    apart: ClassVar[bool]
 
     def parts(self, cursor: Cursor) -> Iterator[Part]:
         """What is new in each file since the cursor. Raises JournalError where the place itself cannot be read."""
@@ -86,6 +88,9 @@ class Store(Protocol):
 
     def publish(self, name: str, content: bytes) -> None:
         """Put a file beside the journal where others cannot see this machine's; elsewhere nothing."""
+
+    def fetch(self, name: str) -> bytes | None:
+        """What somebody published under this name; None where nobody did."""
 
 
 def ulid(at: dt.datetime, bits: Callable[[int], int] = secrets.randbits) -> str:
@@ -159,6 +164,7 @@ class Journal:
         self._writer = _Writer(who, clock())
         self._latest: dict[str, dt.datetime] = {}  # of each card, the last time that was read or written here
         self._read: Cursor = {}
+        self._recorded: list[Event] = []
 
     def __repr__(self) -> str:
         return f"<Journal {self.store}>"
@@ -196,7 +202,18 @@ class Journal:
             writer.seq, writer.last = writer.seq + 1, own
             event = _event(written)
             self._known([event])
+            self._recorded += [event] if self.store.apart else []
         return event
+
+    def recorded(self) -> list[Event]:
+        """What was recorded through this journal since the last call, where it lies apart from home."""
+        found, self._recorded = self._recorded, []
+        return found
+
+    @property
+    def apart(self) -> bool:
+        """Whether others see the journal but not this machine's files."""
+        return self.store.apart
 
     def catch_up(self) -> None:
         """Read what is new, so that the next event counts after it on its card."""

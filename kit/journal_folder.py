@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from kit import paths
 from kit.errors import JournalError
@@ -25,6 +26,7 @@ class Folder:
     """The writers' files in a folder."""
 
     path: Path
+    apart: ClassVar[bool] = False
 
     def __str__(self) -> str:
         return str(self.path)
@@ -80,6 +82,10 @@ class Folder:
 
     def publish(self, name: str, content: bytes) -> None:
         """Nothing: whoever sees the journal sees the board's files."""
+
+    def fetch(self, name: str) -> bytes | None:
+        """Nothing: whoever sees the journal sees the files."""
+        return None
 
     def _sync(self) -> None:
         """Make a new file's name durable."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from kit import aws
 from kit.errors import JournalError
@@ -44,6 +44,7 @@ class Bucket:
     prefix: str
     local: bool = False
     _own: dict[str, Written] = field(default_factory=dict)
+    apart: ClassVar[bool] = True
 
     @classmethod
     def at(cls, address: str, local: bool = False) -> Bucket:
@@ -85,10 +86,10 @@ class Bucket:
                 Bucket=self.bucket, Prefix=self.prefix
             )
             tags = {
-                item["Key"].removeprefix(self.prefix): item["ETag"]
+                name: item["ETag"]
                 for page in pages
                 for item in page.get("Contents", ())
-                if item["Key"].endswith(".jsonl")
+                if (name := item["Key"].removeprefix(self.prefix)).endswith(".jsonl") and "/" not in name
             }
             changed = [n for n, tag in sorted(tags.items()) if n not in cursor or cursor[n].tag != tag]
             starts = [cursor[name].offset if name in cursor else 0 for name in changed]
@@ -138,6 +139,16 @@ class Bucket:
             self._put(name, content, ContentType=TYPES.get(name[name.rfind(".") :], "text/plain"))
         except (ClientError, BotoCoreError) as error:
             raise self._refused(error) from None
+
+    def fetch(self, name: str) -> bytes | None:
+        """What somebody published under this name; None where nobody did. Raises JournalError."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            found = self._read(name)
+        except (ClientError, BotoCoreError) as error:
+            raise self._refused(error) from None
+        return found.content if found else None
 
     def _put(self, name: str, content: bytes, **more: str) -> Any:
         from botocore.exceptions import ClientError

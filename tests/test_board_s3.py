@@ -16,7 +16,7 @@ from botocore.exceptions import EndpointConnectionError
 from click.testing import CliRunner
 from small_event import SmallEvent
 
-from kit import aws, board, cli, journal, page, report
+from kit import aws, board, cli, journal, page, report, share
 from kit import plan as plans
 from kit.errors import JournalError
 from kit.journal_s3 import Bucket
@@ -103,7 +103,7 @@ def test_commands_work_on_a_board_in_s3_and_leave_its_files_beside_the_journal(
 
 
 def test_a_runbook_that_is_run_leaves_its_evidence_on_a_board_in_s3(
-    small_event: SmallEvent, where: str, home: Path, monkeypatch: pytest.MonkeyPatch
+    small_event: SmallEvent, where: str, home: Path, tmp_path: Path
 ) -> None:
     small_event.add("A1", complete='rb.complete(outputs={"n": 1}, metrics={"auc": 0.8})')
     small_event.add("A2", 'assert rb.take("A1.n") == 1', needs=("A1",))
@@ -118,7 +118,11 @@ def test_a_runbook_that_is_run_leaves_its_evidence_on_a_board_in_s3(
     assert seen.board["A2"].state == "Done"
     html = report.day(plan, journal.here().snapshot(), 1, home=home)
     assert "Card A2" in html.read_text(encoding="utf-8")
-    assert {key.split(".")[-1] for key in objects(where)} == {"jsonl", "json", "md"}
+    assert {key.split(".")[-1] for key in objects(where)} == {"jsonl", "json", "md", "ipynb"}
+    elsewhere = tmp_path / "of somebody else"
+    assert share.fetch(journal.here(), elsewhere, journal.here().snapshot()) == []
+    html = report.day(plan, journal.here().snapshot(), 1, home=elsewhere)
+    assert sorted(f.name for f in (html.parent / "notebooks").iterdir()) == ["A1.html", "A2.html"]
     made = [event.data for event in journal.here().snapshot() if event.type == "made"]
     assert made == [], "the board's own bucket is nothing that a runbook made"
 
