@@ -41,7 +41,9 @@ PERIOD, PERIOD_S3 = 0.25, 2.0  # seconds between two looks at the journal
 BEAT = (
     5.0  # seconds of quiet after which viewers are told that there is still contact; wall.js waits for three
 )
-AHEAD = dt.timedelta(hours=2)  # clocks are never that wrong: the journal is a replay, and its time counts
+AHEAD = dt.timedelta(
+    hours=2
+)  # a journal whose every event lies so far ahead is a replay, and its time counts
 
 # A proxy may show the page at an address without the slash at its end, which relative addresses need.
 SLASH = 'location.pathname.endsWith("/")||location.replace(location.pathname+"/")'
@@ -145,11 +147,11 @@ class Reader:
             self._follow_plan()
             news, self._cursor = self.journal.changed_since(self._cursor)
             self._events += (e for e in news if e.target == self.target)
-            last = max((e.ts for e in self._events), default=now)
-            now = last if last > now + AHEAD else now
+            if self._events and min(e.ts for e in self._events) > now + AHEAD:
+                now = max(e.ts for e in self._events)
             seen = (len(self._events), self._stamp, now.replace(second=0, microsecond=0))
             if seen != self._seen:
-                wall = board.fold(self.plan, self._events, target=self.target, now=max(now, last))
+                wall = board.fold(self.plan, self._events, target=self.target, now=now)
                 self.board = wall.of(self.team) if self.team else wall
                 self._picture, self._seen = picture.of(self.plan, self.board, now), seen
         except Exception as error:  # S3 says no in many ways; the page goes on with what it has, and says so

@@ -198,7 +198,7 @@ def _tile(board: Board, cards: Sequence[Card], day: int, old: set[str]) -> Tile:
         state=first.state,
         day=first.day,
         late=first.day < day and first.state != DONE,
-        fresh=any(c.since and board.at and board.at - c.since < FRESH and c.moves for c in cards),
+        fresh=any(c.since and board.at and abs(board.at - c.since) < FRESH and c.moves for c in cards),
         old=any(c.key in old for c in cards),
         failed=any(c.failed for c in cards) and first.state != DONE,
         reason=_short(first.reason, 200),
