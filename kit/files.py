@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import secrets
+import time
 from pathlib import Path
 
 __all__ = ["replace"]
+
+FORGOTTEN = 2 * 3600  # seconds after which a part belongs to a process that was killed
 
 
 def replace(file: Path, content: str | bytes) -> Path:
@@ -21,4 +25,8 @@ def replace(file: Path, content: str | bytes) -> Path:
         with contextlib.suppress(OSError):
             part.unlink()
         raise
+    for other in file.parent.glob(f".{glob.escape(file.name)}.*"):
+        with contextlib.suppress(OSError):
+            if time.time() - other.stat().st_mtime > FORGOTTEN:
+                other.unlink()
     return file
