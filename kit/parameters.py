@@ -16,7 +16,6 @@ from kit import frame, paths
 from kit import plan as plans
 from kit.aws import TARGETS
 from kit.errors import UsageError, did_you_mean
-from kit.recording import RUN
 
 if TYPE_CHECKING:
     from kit.widgets import Fields
@@ -90,7 +89,6 @@ class Form:
             UsageError: a value is not of its type; nothing is run.
         """
         self.values  # noqa: B018 - raises before anything starts
-        environment = {k: v for k, v in os.environ.items() if k != RUN}
         with subprocess.Popen(
             [sys.executable, "-m", *self.command],
             stdout=subprocess.PIPE,
@@ -98,7 +96,7 @@ class Form:
             text=True,
             encoding="utf-8",
             cwd=paths.root(),
-            env={**environment, "PYTHONIOENCODING": "utf-8"},
+            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         ) as self.process:
             assert self.process.stdout is not None
             for line in self.process.stdout:
