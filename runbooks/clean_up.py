@@ -356,6 +356,7 @@ def draw(ax: Axes, made: Iterable[Thing], again: Iterable[Thing]) -> None:
         widths = [counts[service][what] for service in services]
         ax.barh(services, widths, left=start, label=what, color=colour, hatch=hatch, edgecolor="#374151")
         start = [a + b for a, b in zip(start, widths, strict=True)]
+    ax.margins(x=0.03)
     ax.legend(loc="lower right")
 
 
