@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import shlex
 import signal
 import threading
 import time
@@ -58,7 +59,7 @@ def command(
     where = folder.put("plan.yml", plan_text(plan))
     happened = demo.events(plan, seed, demo.people(plan, people), at_least)
     happened = [event for event in happened if end is None or event.ts <= end]
-    look = f"KIT_HOME={folder.path} KIT_PLAN={where}"
+    look = f"KIT_HOME={shlex.quote(str(folder.path))} KIT_PLAN={shlex.quote(str(where))}"
     stopped = None
     if live:
         click.echo(f"A day takes {live:g} s; Ctrl-C ends. On the wall: {look} kit page")

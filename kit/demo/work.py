@@ -38,6 +38,7 @@ class Work:
             whole = closes - opens
             for share, kind, minutes in STRIKES[: 2 if day == len(days) else None]:
                 self.world.join(self._struck(kind, minutes), opens + whole * share)
+            self.world.join(self._shown(), opens + whole * 0.58)
             for half, share in enumerate((0.1, 0.5)):
                 self.world.join(self._own_work(day, half), opens + whole * share)
             for share in (0.1, 0.3, 0.45, 0.85):
@@ -95,7 +96,13 @@ class Work:
         if chance.random() < 0.35 and card.notebook:
             job.trouble.append(("failed", chance.uniform(6, 20)))
         for step in range(STEPS):
-            yield card.minutes * chance.uniform(0.45, 0.8) * (1 if card.notebook else 3) / STEPS
+            yield (
+                card.minutes
+                * chance.uniform(0.45, 0.8)
+                * (1 if card.notebook else 3)
+                / STEPS
+                * (0.1 if job.hurry else 1)
+            )
             while job.trouble and step > 0:
                 (kind, minutes), job.stopped = job.trouble.pop(0), True
                 yield from (
@@ -206,7 +213,7 @@ class Work:
 
     def _struck(self, kind: str, minutes: float) -> Iterator[Wait]:
         """Something that a day of an event never lacks: a long block, a run that fails."""
-        while True:
+        for tries in itertools.count():
             doing = [j for j in self.world.jobs if j.state == "doing" and not j.stopped and not j.trouble]
             doing = [j for j in doing if j.card.notebook or kind == "blocked"]
             if doing:  # most often not what everything else waits for
@@ -214,7 +221,22 @@ class Work:
                 job = self.chance.choice(doing[:2])
                 job.trouble.append((kind, minutes))
                 return
+            again = [j for j in self.world.jobs if j.state == "done" and j.card.notebook]
+            if kind == "failed" and tries > 1 and again:  # then what was done is run again
+                job = self.chance.choice(again)
+                who = job.owner or self.world.people[0]
+                self._started(job, who, True)
+                yield from self._fail(job, who, minutes)
+                self._complete(job, who, self._started(job, who, True))
+                return
             yield 5
+
+    def _shown(self) -> Iterator[Wait]:
+        """Where nothing waits for review, somebody brings work that is nearly done."""
+        if not any(job.state == "review" for job in self.world.jobs):
+            for job in [j for j in self.world.jobs if j.state == "doing" and not j.card.notebook][:2]:
+                job.hurry = True
+        yield from ()
 
     def _waiting_for(self, job: Job) -> int:
         return sum(job.card.id in other.card.needs for other in self.world.jobs)

@@ -51,7 +51,10 @@ class Person:
 
 @dataclass
 class Job:
-    """A card, and how far it is. `trouble` is what happens to it next: (kind, working minutes that it takes)."""
+    """A card, and how far it is. `trouble` is what happens to it next: (kind, working minutes that it takes).
+
+    `stopped` while it is in trouble; in a `hurry` it is soon done.
+    """
 
     card: plans.Subtask
     team: str = ""
@@ -59,6 +62,7 @@ class Job:
     state: str = "waiting"
     trouble: list[tuple[str, float]] = field(default_factory=list)
     stopped: bool = False
+    hurry: bool = False
     times: int = 0
 
     @property
