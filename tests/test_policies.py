@@ -14,10 +14,10 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError, UnknownServiceError
 from botocore.session import get_session
-from jobs import load
+from jobs import ROOT, load
 
+from kit.local_aws import cf_template, process
 from kit.local_aws import client as environments
-from kit.local_aws import process
 from kit.local_aws.policy import Policies, Policy, Request, document, evaluate
 
 FOLDER = Path(__file__).parents[1] / "foundations" / "policies"
@@ -374,6 +374,31 @@ def test_a_role_of_a_stack_may_at_most_what_a_release_needs(action: str, resourc
     role = "arn:aws:iam::123456789012:role/eba-framework-Role-1"
     request = Request(action, resource, role, owner="123456789012")
     assert evaluate(request, Policies((everything,), boundary=limit)).verdict == verdict
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "mlops" / "framework").glob("*.yml")), ids=lambda f: f.stem)
+def test_the_boundary_takes_nothing_from_the_roles_of_a_template(file: Path) -> None:
+    if file.stem == "ci":
+        pytest.skip("a workflow, no template")
+    roles = [
+        one["Properties"]
+        for one in cf_template.read(file.read_text(encoding="utf-8")).resources.values()
+        if one["Type"] == "AWS::IAM::Role"
+    ]
+    text = json.dumps([role["Policies"] for role in roles])
+    asked = set(re.findall(r'"([a-z0-9]+:[A-Z][A-Za-z]+)"', text)) - {"iam:PassedToService"}
+    limit = {
+        action
+        for one in json.loads(draft("boundary-release"))["Statement"]
+        for action in listed(one["Action"])
+    }
+    assert len(asked) > 5
+    assert asked <= limit
+    assert all("PermissionsBoundary" in role for role in roles)
+
+
+def listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 @pytest.mark.filterwarnings("ignore")
