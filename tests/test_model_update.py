@@ -212,6 +212,7 @@ def test_approval_starts_the_pipeline_whose_job_may_deploy(
     key = f"{place.removeprefix(f's3://{BUCKET}/')}/deployment.json"
     told = json.loads(boto.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read())
     assert (told["did"], told["package"]) == ("deployed", package)
+    assert update.started(sm, name, datetime.now(UTC)) == ""  # none since then
     events.remove_targets(Rule=name, Ids=["pipeline"])
     events.delete_rule(Name=name)
 
