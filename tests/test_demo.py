@@ -147,7 +147,7 @@ def test_a_plan_without_ceremonies_and_with_one_workstream_has_its_event_too() -
     )  # fmt: skip
     told = demo.events(plan, 3, demo.people(plan, 2))
     assert {"standup", "retro", "charter", "completed"} <= {event.type for event in told}
-    assert boards.fold(plan, told)["Q1"].state == "Done"
+    assert boards.fold(plan, told)["Q1"].run
 
 
 # On disk

@@ -103,7 +103,7 @@ class Work:
                 / STEPS
                 * (0.1 if job.hurry else 1)
             )
-            while job.trouble and step > 0:
+            while job.trouble:
                 (kind, minutes), job.stopped = job.trouble.pop(0), True
                 yield from (
                     self._block(job, owner, minutes) if kind == "blocked" else self._fail(job, owner, minutes)
