@@ -6,22 +6,19 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import boto3
+import personas
 import pytest
-import yaml
 from botocore.exceptions import ClientError, UnknownServiceError
 from botocore.session import get_session
-from jobs import ROOT, load
+from personas import ACCESS, FOLDER, REGION, client, draft, filled
 
-from kit.local_aws import cf_template, process
 from kit.local_aws import client as environments
+from kit.local_aws import process
 from kit.local_aws.policy import Policies, Policy, Request, document, evaluate
 
-FOLDER = Path(__file__).parents[1] / "foundations" / "policies"
-ACCESS = yaml.safe_load((FOLDER / "access.yml").read_text(encoding="utf-8"))
 ON_RESOURCES = (
     "trust-execution",
     "trust-persona",
@@ -30,61 +27,14 @@ ON_RESOURCES = (
     "trust-starter",
     "bucket",
 )
-REGION = "us-east-1"
-
-
-def filled(text: str, account: str) -> str:
-    """A draft as the runbook fills it."""
-    return Template(text).substitute(
-        partition="aws", region=REGION, account=account, bucket=f"eba-{account}-{REGION}"
-    )
-
-
-def draft(name: str, account: str = "123456789012") -> str:
-    return filled((FOLDER / f"{name}.json").read_text(encoding="utf-8"), account)
 
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """An account with the roles of all personas, as (its number, an IAM client)."""
-    folder = tmp_path_factory.mktemp("aws")
-    server = process.up(folder)
-    session = boto3.Session("AKIATEST", "secret", region_name=REGION)
-    iam = session.client("iam", endpoint_url=server.url)
-    for persona in ACCESS["personas"].values():
-        trust = draft(persona["trust"], server.account)
-        iam.create_role(RoleName=persona["role"], AssumeRolePolicyDocument=trust)
-        for name in persona["policies"]:
-            iam.put_role_policy(
-                RoleName=persona["role"], PolicyName=name, PolicyDocument=draft(name, server.account)
-            )
-    limit = draft("boundary-release", server.account)
-    iam.create_policy(PolicyName="EbaBoundaryRelease", PolicyDocument=limit)
+    """An account with the roles of all personas, as (its server, an IAM client)."""
+    server, iam = personas.up(tmp_path_factory.mktemp("aws"))
     yield server, iam
-    process.down(folder)
-
-
-def client(account: Any, persona: str, service: str) -> Any:
-    """A client with the keys of the persona's role, so that its rights are enforced and not only simulated."""
-    server, iam = account
-    try:
-        iam.create_user(UserName="ann")
-        everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-        allow = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
-        iam.put_user_policy(UserName="ann", PolicyName="all", PolicyDocument=allow)
-    except iam.exceptions.EntityAlreadyExistsException:
-        pass
-    key = iam.create_access_key(UserName="ann")["AccessKey"]
-    ann = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=REGION)
-    arn = f"arn:aws:iam::{server.account}:role/{ACCESS['personas'][persona]['role']}"
-    taken = ann.client("sts", endpoint_url=server.url).assume_role(RoleArn=arn, RoleSessionName="test")[
-        "Credentials"
-    ]
-    iam.delete_access_key(UserName="ann", AccessKeyId=key["AccessKeyId"])
-    session = boto3.Session(
-        taken["AccessKeyId"], taken["SecretAccessKey"], taken["SessionToken"], region_name=REGION
-    )
-    return session.client(service, endpoint_url=server.url)
+    process.down(server.folder)
 
 
 def answers(account: Any, persona: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -292,113 +242,6 @@ def test_a_data_engineer_governs_the_lake_and_others_do_not(account: Any) -> Non
         client(account, "data-scientist", "lakeformation").grant_permissions(
             Principal=reader, Resource=table, Permissions=["SELECT"]
         )
-
-
-STACK = "eba-framework"
-
-
-@pytest.fixture
-def released(account: Any) -> dict[str, str]:
-    """What O3 gives the template, with its definition in S3, put there by the MLOps engineer."""
-    server, _ = account
-    bucket = f"eba-{server.account}-{REGION}"
-    admin = boto3.Session("AKIATEST", "secret", region_name=REGION).client("s3", endpoint_url=server.url)
-    admin.create_bucket(Bucket=bucket)
-    step = {"Name": "Stop", "Type": "Fail", "Arguments": {"ErrorMessage": "no"}}
-    definition = json.dumps({"Version": "2020-12-01", "Parameters": [], "Steps": [step]})
-    s3 = client(account, "mlops-engineer", "s3")
-    s3.put_object(Bucket=bucket, Key="eba/o3/definitions/1.json", Body=definition.encode())
-    return {
-        "PipelineName": STACK,
-        "Bucket": bucket,
-        "DefinitionKey": "eba/o3/definitions/1.json",
-        "RunsPrefix": "eba/o3/runs",
-        "JobRole": f"arn:aws:iam::{server.account}:role/EbaDataScientistExecution",
-        "Group": "eba-models",
-        "Data": f"s3://{bucket}/eba/d1/raw",
-        "Boundary": f"arn:aws:iam::{server.account}:policy/EbaBoundaryRelease",
-    }
-
-
-def test_an_mlops_engineer_releases_a_stack_whose_roles_are_bounded(
-    account: Any, released: dict[str, str]
-) -> None:
-    """The stack of O3 is made, changed and removed with the rights of the role; without the boundary it is not."""
-    server, iam = account
-    (release,) = load("mlops", "release")
-    cloudformation = client(account, "mlops-engineer", "cloudformation")
-    for missing in ("", f"arn:aws:iam::{server.account}:policy/EbaBoundary"):
-        with pytest.raises(release.ReleaseError, match="not authorized to perform: iam:CreateRole"):
-            release.apply(cloudformation, STACK, {**released, "Boundary": missing}, delay=1)
-    tags = [{"Key": "eba:card", "Value": "O3"}]
-    assert release.apply(cloudformation, STACK, released, tags, delay=1).did == "created"
-    changed = released | {"RunsPrefix": "eba/o3/later"}
-    done = release.apply(cloudformation, STACK, changed, tags, delay=1)
-    assert done.did == "updated"
-    role = done.outputs["Role"].rpartition("/")[2]
-    held = iam.get_role(RoleName=role)["Role"]["PermissionsBoundary"]["PermissionsBoundaryArn"]
-    assert held == released["Boundary"]
-    own = client(account, "mlops-engineer", "iam")
-    for attempt in (
-        lambda: own.delete_role_permissions_boundary(RoleName=role),
-        lambda: own.attach_role_policy(
-            RoleName=role, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess"
-        ),
-        lambda: own.put_role_policy(RoleName="EbaMLOpsEngineer", PolicyName="x", PolicyDocument="{}"),
-    ):
-        with pytest.raises(ClientError, match="AccessDenied"):
-            attempt()
-    with pytest.raises(ClientError, match="AccessDenied"):
-        client(account, "ml-engineer", "cloudformation").describe_stacks(StackName=STACK)
-    release.remove(cloudformation, STACK, delay=1)
-    with pytest.raises(iam.exceptions.NoSuchEntityException):
-        iam.get_role(RoleName=role)
-
-
-@pytest.mark.parametrize(
-    ("action", "resource", "verdict"),
-    [
-        ("s3:GetObject", "arn:aws:s3:::eba-123456789012-us-east-1/eba/o3/runs/x", "allowed"),
-        ("s3:GetObject", "arn:aws:s3:::eba-123456789012-us-east-1/eba/d1/raw/x", "implicitDeny"),
-        ("iam:CreateRole", "arn:aws:iam::123456789012:role/eba-more", "implicitDeny"),
-        ("sagemaker:UpdateEndpoint", "arn:aws:sagemaker:us-east-1:123456789012:endpoint/eba-endpoint", "allowed"),
-        ("sagemaker:UpdateEndpoint", "arn:aws:sagemaker:us-east-1:123456789012:endpoint/payments", "implicitDeny"),
-        ("sagemaker:DeleteEndpoint", "arn:aws:sagemaker:us-east-1:123456789012:endpoint/eba-endpoint", "implicitDeny"),
-        ("sagemaker:UpdateModelPackage", "arn:aws:sagemaker:us-east-1:123456789012:model-package/eba-models/1", "implicitDeny"),
-        ("sts:AssumeRole", "arn:aws:iam::123456789012:role/Admin", "implicitDeny"),
-    ],
-)  # fmt: skip
-def test_a_role_of_a_stack_may_at_most_what_a_release_needs(action: str, resource: str, verdict: str) -> None:
-    everything = Policy("all", {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
-    limit = Policy("limit", json.loads(draft("boundary-release")))
-    role = "arn:aws:iam::123456789012:role/eba-framework-Role-1"
-    request = Request(action, resource, role, owner="123456789012")
-    assert evaluate(request, Policies((everything,), boundary=limit)).verdict == verdict
-
-
-@pytest.mark.parametrize("file", sorted((ROOT / "mlops" / "framework").glob("*.yml")), ids=lambda f: f.stem)
-def test_the_boundary_takes_nothing_from_the_roles_of_a_template(file: Path) -> None:
-    if file.stem == "ci":
-        pytest.skip("a workflow, no template")
-    roles = [
-        one["Properties"]
-        for one in cf_template.read(file.read_text(encoding="utf-8")).resources.values()
-        if one["Type"] == "AWS::IAM::Role"
-    ]
-    text = json.dumps([role["Policies"] for role in roles])
-    asked = set(re.findall(r'"([a-z0-9]+:[A-Z][A-Za-z]+)"', text)) - {"iam:PassedToService"}
-    limit = {
-        action
-        for one in json.loads(draft("boundary-release"))["Statement"]
-        for action in listed(one["Action"])
-    }
-    assert len(asked) > 5
-    assert asked <= limit
-    assert all("PermissionsBoundary" in role for role in roles)
-
-
-def listed(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
 
 
 @pytest.mark.filterwarnings("ignore")
