@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import charter
 import package
 from decisions import Open
-from documents import bullets, label, plain, table
+from documents import bullets, plain, table
 from forms import Field, Form
 
 from kit.cards import DONE, Board
@@ -155,41 +156,39 @@ def document(
     ]
 
 
-def index(wall: Board, names: Sequence[str], accepted: Mapping[str, str]) -> list[str]:
-    """The start page of the closing package, as lines of Markdown. `names`: its files."""
-    titles = {card.key: label(card) for card in wall.cards}
-    html = [name for name in names if name.endswith(".html")]
-    pages = {name.removesuffix(".html") for name in html}
-    told = [
-        n for n in names if n in html or (n.endswith((".md", ".pdf")) and n.rpartition(".")[0] not in pages)
-    ]
-    runbooks = {name.rpartition("/")[2].removesuffix(".html"): name for name in html if "/notebooks/" in name}
-    failed = [name for key, name in sorted(runbooks.items()) if key.endswith("-failed")]
+def index(wall: Board, files: Mapping[str, str], accepted: Mapping[str, str]) -> list[str]:
+    """The start page of the closing package, as lines of Markdown. `files`: title ("" for none) by name."""
+
+    def links(*starts: str, failed: bool = False, figures: bool = False) -> list[str]:
+        pages = {name.rpartition(".")[0] for name in files if name.endswith(".html")}
+        shown = [
+            name
+            for name in files
+            if name.startswith(starts)
+            and name.endswith("-failed.html") == failed
+            and (name.startswith("documents/") and name.endswith(".png")) == figures
+            and not (name.endswith((".md", ".json")) and name.rpartition(".")[0] in pages)
+        ]
+        return [f"[{plain(files[name] or name.rpartition('/')[2])}]({quote(name)})" for name in shown]
+
+    failed = links("reports/notebooks/", failed=True)
     return [
         f"# {plain(wall.event.name)}: closing package",
         "",
         f"{', '.join(f'{date:%-d %B %Y}' for date in wall.event.dates)}. Results: {plain(accepted['verdict'])}.",
         "",
         "## Documents",
-        *bullets(_links(name for name in told if name.startswith("documents/"))),
+        *bullets(links("documents/")),
+        "## Figures",
+        *bullets(links("documents/", figures=True), "None."),
         "## Reports",
-        *bullets(_links(name for name in html if name.startswith("reports/day-"))),
+        *bullets(links("reports/day-")),
         "## Executed runbooks",
-        *bullets(
-            f"[{titles.get(key, plain(key))}]({name})"
-            for key, name in sorted(runbooks.items())
-            if not key.endswith("-failed")
-        ),
-        *(["## Runs that failed, as evidence", *bullets(_links(failed))] if failed else []),
+        *bullets(links("reports/notebooks/"), "None ran unattended."),
+        *(["## Runs that failed, as evidence", *bullets(failed)] if failed else []),
         "## Board",
-        *bullets(_links(name for name in names if name.startswith("board/"))),
+        *bullets(links("board/")),
         "## Attachments",
-        *bullets(_links(name for name in names if name.startswith("attachments/"))),
+        *bullets(links("attachments/"), "None."),
         "`SHA256SUMS` and `manifest.json` say what the files were when the package was made: `sha256sum --check SHA256SUMS`.",
     ]
-
-
-def _links(names: Any) -> list[str]:
-    from urllib.parse import quote
-
-    return [f"[{plain(name.partition('/')[2])}]({quote(name)})" for name in names]

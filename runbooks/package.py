@@ -115,7 +115,12 @@ def boards(wall: Board, pages: Mapping[str, str]) -> dict[str, str]:
 
 
 def build(
-    home: Path, event: str, wall: Board, paths: Mapping[str, str], at: str, index: Callable[[list[str]], str]
+    home: Path,
+    event: str,
+    wall: Board,
+    paths: Mapping[str, str],
+    at: str,
+    index: Callable[[dict[str, str]], str],
 ) -> Path:
     """Make `home/closing/<event>/` and the zip beside it anew, from what is in the event's folder now; the zip.
 
@@ -125,7 +130,7 @@ def build(
         wall: the board without what is the team's own, as `kit.daily` has it.
         paths: folders of this machine, and what stands for them.
         at: when, as ISO 8601.
-        index: makes the start page (HTML) of the names of the files.
+        index: makes the start page (HTML) of the files: title ("" for none) by name.
     """
     folder = home / "closing" / slug(event)
     shutil.rmtree(folder, ignore_errors=True)
@@ -133,8 +138,8 @@ def build(
         _copied(source, folder / name, paths)
     for name, text in boards(wall, executed(home, wall)).items():
         files.replace(folder / "board" / name, _plain(text, paths))
-    names = [name for name, _ in _contents(folder)]
-    files.replace(folder / "index.html", _plain(index(names), paths))
+    titles = {name: _title(name, data) for name, data in _contents(folder)}
+    files.replace(folder / "index.html", _plain(index(titles), paths))
     listed = [
         {"path": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "what": _what(name)}
         for name, data in _contents(folder)
@@ -198,6 +203,13 @@ def _what(name: str) -> str:
         (what for start, what in OWN.items() if name.startswith(f"{start}/")),
         "attachment" if "/" in name else "index",
     )
+
+
+def _title(name: str, data: bytes) -> str:
+    """What a page or a Markdown document is called; "" for other files."""
+    pattern = {".html": rb"<title>([^<]+)</title>", ".md": rb"^# (.+)$"}.get(PurePosixPath(name).suffix)
+    found = re.search(pattern, data, re.MULTILINE) if pattern else None
+    return " ".join(unescape(found[1].decode("utf-8", "replace")).split()) if found else ""
 
 
 def _zipped(folder: Path) -> Path:

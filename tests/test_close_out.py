@@ -76,7 +76,9 @@ def test_the_document_tells_all_and_texts_stay_texts(small_event: SmallEvent) ->
     assert "by \\| Monday" in text
     names = ["index.html", "documents/a.html", "documents/a.md", "documents/b.md", "reports/day-1.html",
         "reports/notebooks/A.html", "reports/notebooks/A-failed.html", "attachments/A/x y.csv"]  # fmt: skip
-    page = "\n".join(close_out.index(wall, names, accepted))
+    titles = dict.fromkeys(names, "") | {"documents/a.html": "The <first> one"}
+    page = "\n".join(close_out.index(wall, titles, accepted))
+    assert "[The &lt;first" in page
     for link in (
         "(documents/a.html)",
         "(documents/b.md)",
