@@ -290,6 +290,13 @@ def test_a_server_of_another_version_is_loaded_anew(
     found.get_by_text("Service quotas team").wait_for()
 
 
+async def cancel_all() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
 @pytest.mark.parametrize("address", ["/jupyterlab/default/proxy/8765", "/jupyterlab/default/proxy/8765/"])
 def test_it_follows_behind_a_proxy_that_strips_a_prefix(
     opened: Any, wall: Served, room: Room, address: str
@@ -307,8 +314,10 @@ def test_it_follows_behind_a_proxy_that_strips_a_prefix(
         assert found.url.endswith("/proxy/8765/")
         assert found.locator("header").evaluate("e => getComputedStyle(e).display") == "flex"
     finally:
+        asyncio.run_coroutine_threadsafe(cancel_all(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
+        loop.close()
 
 
 def test_several_teams_share_the_wall(opened: Any, room: Room) -> None:
