@@ -67,7 +67,7 @@ def plain(words: Any, most: int = 0) -> str:
         r"\S{25,}", lambda long: re.sub(r"[/_.:,=-](?=\w)|[^\s/_.:,=-]{30}", "\\g<0>\u200b", long[0]), line
     )
     line = re.sub(r"([\\`*_{}\[\]<>|#~$&!])", r"\\\1", line).replace(r"\&", "&amp;").replace(r"\<", "&lt;")
-    return re.sub(r"^([-+=]|\d+(?=[.)]))", r"&#8203;\1", line)
+    return re.sub(r"^([-+=](?!\d)|\d+(?=[.)](?:\s|$)))", r"&#8203;\1", line)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
