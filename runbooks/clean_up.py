@@ -11,15 +11,11 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from all_kinds import KINDS, by_arn, kind
 from botocore.exceptions import BotoCoreError, ClientError
-from documents import bullets, plain, table
 from kinds import ENDED, GONE, THERE, Kind, missing
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = [
     "Outcome",
@@ -28,8 +24,6 @@ __all__ = [
     "board_bucket",
     "clients",
     "deleted",
-    "document",
-    "draw",
     "everything",
     "left",
     "others",
@@ -148,9 +142,12 @@ def everything(session: Any, events: Iterable[Any], account: str, tag: Mapping[s
             )
             continue
         thing = replace(thing, state=_state(thing, at))
-        found[thing.id] = thing
         if thing.state != GONE and thing.kind.within:
-            todo += _parts(thing, at)
+            try:
+                todo += _parts(thing, at)
+            except FAILED as error:
+                thing = replace(thing, state=f"unknown: what is in it ({_why(error)})")
+        found[thing.id] = thing
     there = [thing for thing in found.values() if thing.state != GONE]
     return sorted(there, key=lambda thing: _rank(thing.kind))
 
@@ -311,20 +308,25 @@ def others(session: Any, things: Iterable[Thing]) -> list[tuple[str, str, bool]]
     ours = {(thing.kind.service, value.lower()) for thing in things for value in thing.keys.values()}
     found = []
     for service, operation, rows_in, member in LISTS:
-        for page in (
-            at(service).get_paginator(operation).paginate()
-            if at(service).can_paginate(operation)
-            else [getattr(at(service), operation)()]
-        ):
-            for row in page.get(rows_in, []):
-                name = str(row[member] if member else row)
-                if operation == "list_roles" and row["Path"].startswith(
-                    ("/aws-reserved/", "/aws-service-role/")
-                ):
-                    continue  # AWS makes and deletes them itself
-                if not {(service, name.lower()), (service, name.rpartition("/")[2].lower())} & ours:
-                    found.append((service, name, operation in RUNNING))
+        for row in _listed(at(service), operation, rows_in):
+            name = str(row[member] if member else row)
+            if operation == "list_roles" and row["Path"].startswith(("/aws-reserved/", "/aws-service-role/")):
+                continue  # AWS makes and deletes them itself
+            if not {(service, name.lower()), (service, name.rpartition("/")[2].lower())} & ours:
+                found.append((service, name, operation in RUNNING))
     return found
+
+
+def _listed(client: Any, operation: str, rows_in: str) -> list[Any]:
+    """The rows of a list; none where the service refuses to tell, which is then so before and after."""
+    try:
+        if client.can_paginate(operation):
+            return [
+                row for page in client.get_paginator(operation).paginate() for row in page.get(rows_in, [])
+            ]
+        return list(getattr(client, operation)().get(rows_in, []))
+    except ClientError:
+        return []
 
 
 # To read
@@ -336,67 +338,3 @@ def told(outcomes: Iterable[Outcome]) -> list[dict[str, str]]:
         {"what": f"{one.thing.kind.id} {one.thing.name}", "became": one.became, "why": one.why}
         for one in outcomes
     ]
-
-
-def draw(ax: Axes, made: Iterable[Thing], again: Iterable[Thing]) -> None:
-    """Things by service: what is gone, work that is over, and what is left."""
-    now = {thing.id: thing.state for thing in again}
-    counts: dict[str, dict[str, int]] = {}
-    for thing in made:
-        what = {"": "gone", ENDED: "work that is over"}.get(now.get(thing.id, ""), "left")
-        service = counts.setdefault(thing.kind.service, {"gone": 0, "work that is over": 0, "left": 0})
-        service[what] += 1
-    services = sorted(counts, key=lambda service: sum(counts[service].values()))
-    start = [0] * len(services)
-    for what, colour, hatch in (
-        ("gone", "#dbeafe", ""),
-        ("work that is over", "#9ca3af", "//"),
-        ("left", "#a8201a", "xx"),
-    ):
-        widths = [counts[service][what] for service in services]
-        ax.barh(services, widths, left=start, label=what, color=colour, hatch=hatch, edgecolor="#374151")
-        start = [a + b for a, b in zip(start, widths, strict=True)]
-    ax.margins(x=0.03)
-    ax.legend(loc="lower right")
-
-
-def document(
-    event: str, before: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome], a_day: float, after: float
-) -> list[str]:
-    """What was there, and what became of it, as the lines of a Markdown document."""
-    became = {
-        name: sum(one.became == name for one in outcomes) for name in ("deleted", "ended", "kept", "refused")
-    }
-    rows = [
-        [
-            plain(row["service"]),
-            plain(row["kind"]),
-            str(row["things"]),
-            plain(row["cards"]),
-            _usd(row["USD a day"]),
-        ]
-        for row in before
-    ]
-    open_ends = [one for one in outcomes if one.became in ("kept", "refused")]
-    return [
-        f"# Clean-up of {plain(event)}",
-        "",
-        f"Before: {a_day:,.2f} USD a day. After: {after:,.2f} USD a day. "
-        + ", ".join(f"{count} {name}" for name, count in became.items() if count)
-        + ".",
-        "",
-        "## Kept or refused",
-        *bullets(
-            (
-                f"{one.became}: {plain(one.thing.kind.id)} {plain(one.thing.name)} {plain(one.why)}"
-                for one in open_ends
-            ),
-            "Nothing: all that the event made is gone, but for the records of work that is over.",
-        ),
-        "## What was there",
-        *table(["service", "kind", "things", "cards", "USD a day if left"], rows),
-    ]
-
-
-def _usd(amount: Any) -> str:
-    return "by use" if amount is None or amount != amount else f"{amount:.2f}"

@@ -1,14 +1,18 @@
-"""What it costs to leave things in an account: by kind, by the prices of `prices.yml`."""
+"""What it costs to leave things in an account, by the prices of `prices.yml`; and what was there and is left, drawn and told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from clean_up import Thing, clients
+from clean_up import Outcome, Thing, clients
+from documents import bullets, plain, table
 from kinds import ENDED
 
-__all__ = ["COLUMNS", "rows", "stored_bytes", "usd_per_day"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["COLUMNS", "document", "draw", "rows", "stored_bytes", "usd_per_day"]
 
 COLUMNS = ("service", "kind", "things", "state", "cards", "found by", "USD a day", "names")
 BY_USE = {
@@ -107,3 +111,67 @@ def rows(things: Iterable[Thing], session: Any, prices: Mapping[str, Any]) -> li
             }
         )
     return told
+
+
+def draw(ax: Axes, made: Iterable[Thing], again: Iterable[Thing]) -> None:
+    """Things by service: what is gone, work that is over, and what is left."""
+    now = {thing.id: thing.state for thing in again}
+    counts: dict[str, dict[str, int]] = {}
+    for thing in made:
+        what = {"": "gone", ENDED: "work that is over"}.get(now.get(thing.id, ""), "left")
+        service = counts.setdefault(thing.kind.service, {"gone": 0, "work that is over": 0, "left": 0})
+        service[what] += 1
+    services = sorted(counts, key=lambda service: sum(counts[service].values()))
+    start = [0] * len(services)
+    for what, colour, hatch in (
+        ("gone", "#dbeafe", ""),
+        ("work that is over", "#9ca3af", "//"),
+        ("left", "#a8201a", "xx"),
+    ):
+        widths = [counts[service][what] for service in services]
+        ax.barh(services, widths, left=start, label=what, color=colour, hatch=hatch, edgecolor="#374151")
+        start = [a + b for a, b in zip(start, widths, strict=True)]
+    ax.margins(x=0.03)
+    ax.legend(loc="lower right")
+
+
+def document(
+    event: str, before: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome], a_day: float, after: float
+) -> list[str]:
+    """What was there, and what became of it, as the lines of a Markdown document."""
+    became = {
+        name: sum(one.became == name for one in outcomes) for name in ("deleted", "ended", "kept", "refused")
+    }
+    rows = [
+        [
+            plain(row["service"]),
+            plain(row["kind"]),
+            str(row["things"]),
+            plain(row["cards"]),
+            _usd(row["USD a day"]),
+        ]
+        for row in before
+    ]
+    open_ends = [one for one in outcomes if one.became in ("kept", "refused")]
+    return [
+        f"# Clean-up of {plain(event)}",
+        "",
+        f"Before: {a_day:,.2f} USD a day. After: {after:,.2f} USD a day. "
+        + ", ".join(f"{count} {name}" for name, count in became.items() if count)
+        + ".",
+        "",
+        "## Kept or refused",
+        *bullets(
+            (
+                f"{one.became}: {plain(one.thing.kind.id)} {plain(one.thing.name)} {plain(one.why)}"
+                for one in open_ends
+            ),
+            "Nothing: all that the event made is gone, but for the records of work that is over.",
+        ),
+        "## What was there",
+        *table(["service", "kind", "things", "cards", "USD a day if left"], rows),
+    ]
+
+
+def _usd(amount: Any) -> str:
+    return "by use" if amount is None or amount != amount else f"{amount:.2f}"

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import golden
 import pytest
 from jobs import load
 from small_event import SmallEvent
@@ -227,7 +228,7 @@ def test_what_it_costs_to_leave_it_is_told_by_kind(room: Room) -> None:
     assert rows["App"]["USD a day"] == pytest.approx(1.2)
     assert rows["Role"]["USD a day"] == 0
     assert rows["Domain"]["cards"] == "A"
-    text = "\n".join(clean_up.document("E|vent", list(rows.values()), [], 1.0, 0.0))
+    text = "\n".join(idle.document("E|vent", list(rows.values()), [], 1.0, 0.0))
     assert "E\\|vent" in text
 
 
@@ -272,3 +273,52 @@ def test_an_arn_tells_the_kind(arn: str, id: str, keys: dict[str, str] | None) -
     assert kind.id == id
     assert found == (keys or {"PipelineExecutionArn": arn})
     assert all_kinds.by_arn("arn:aws:nothing:r:1:x") is None
+
+
+def test_a_service_that_refuses_to_tell_is_said_and_the_rest_goes_on(room: Room) -> None:
+    make(room)
+    iam, me = room.client("iam"), room.aws.account
+    rights = {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        {"Effect": "Deny", "Action": ["kinesis:*", "sagemaker:ListApps"], "Resource": "*"},
+    ]}  # fmt: skip
+    room.noting = False
+    trust = json.loads(TRUST)
+    trust["Statement"][0]["Principal"] = {"AWS": me}
+    iam.create_role(RoleName="Few", AssumeRolePolicyDocument=json.dumps(trust))
+    iam.put_role_policy(RoleName="Few", PolicyName="p", PolicyDocument=json.dumps(rights))
+    keys = room.client("sts").assume_role(RoleArn=f"arn:aws:iam::{me}:role/Few", RoleSessionName="few")[
+        "Credentials"
+    ]
+    few = room.make_session(
+        keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], region_name="us-east-1"
+    )
+    things = clean_up.everything(few, room.book.snapshot(), me, dict(room.aws.tags[0]))
+    unknown = clean_up.unknown(things)
+    assert {line.partition(" ")[0] for line in unknown} == {"kinesis.Stream", "sagemaker.Domain"}
+    assert "kinesis" not in {service for service, _, _ in clean_up.others(few, things)}
+    outcomes = clean_up.told(clean_up.deleted(things, few, poll=0.1, patience=3))
+    refused = {one["what"].partition(" ")[0] for one in outcomes if one["became"] == "refused"}
+    assert {"kinesis.Stream", "sagemaker.Domain"} <= refused
+    assert "s3.Bucket of-the-event" in {one["what"] for one in outcomes if one["became"] == "deleted"}
+
+
+def test_whatever_the_runbooks_make_has_a_way_to_go() -> None:
+    """By their golden requests, where they are there: a new kind of thing needs a line in `all_kinds`, or a plain Delete."""
+    at = clean_up.clients(__import__("boto3").Session(region_name="us-east-1"))
+    made = {
+        (
+            one.service,
+            next(one.operation.removeprefix(v) for v in clean_up.VERBS if one.operation.startswith(v)),
+        )
+        for file in golden.FOLDER.glob("*.json")
+        for service, action, params in golden.all_of(golden.load(file.stem))
+        if (one := aws.created(service, action, params, {})) and not one.gone
+    }
+    ids = {(kind.service, kind.name) for kind in all_kinds.KINDS}
+    lacking = [
+        f"{service}.{name}"
+        for service, name in sorted(made - ids)
+        if f"Delete{name}" not in at(service).meta.service_model.operation_names
+    ]
+    assert lacking == []
