@@ -29,6 +29,7 @@ __all__ = [
     "others",
     "registered",
     "tagged",
+    "to_keep",
     "told",
     "unknown",
 ]
@@ -261,6 +262,23 @@ def board_bucket() -> list[str]:
     """The bucket in which the board itself lies, if it lies in one: it is kept."""
     place = os.environ.get("KIT_BOARD", "")
     return [place.removeprefix("s3://").partition("/")[0]] if place.startswith("s3://") else []
+
+
+def to_keep(session: Any, keep: Iterable[str]) -> list[str]:
+    """What is to be kept, the bucket of the board, and the keys without which nobody could read kept buckets."""
+    at, names = clients(session), {*keep, *board_bucket()}
+    for name in sorted(names):
+        try:
+            rules = at("s3").get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"]
+            for rule in rules:
+                key = rule.get("ApplyServerSideEncryptionByDefault", {}).get("KMSMasterKeyID", "")
+                if key:
+                    held = at("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyId"]
+                    aliases = at("kms").list_aliases(KeyId=held)["Aliases"]
+                    names |= {held, *(alias["AliasName"] for alias in aliases)}
+        except FAILED:
+            continue  # it is no bucket, or has no key of its own
+    return sorted(names)
 
 
 def left(things: Iterable[Thing], keep: Iterable[str] = ()) -> list[str]:

@@ -206,6 +206,21 @@ def test_what_is_to_be_kept_is_left_and_said(room: Room, monkeypatch: pytest.Mon
     assert "s3.Bucket of-the-event" in clean_up.left(room.everything())
 
 
+def test_the_key_of_a_bucket_that_is_kept_is_kept(room: Room) -> None:
+    make(room)
+    kms, s3 = room.client("kms"), room.client("s3")
+    [key] = [row["KeyId"] for row in kms.list_keys()["Keys"]]
+    kms.create_alias(AliasName="alias/of-the-event", TargetKeyId=key)
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}}
+    s3.put_bucket_encryption(Bucket="of-the-event", ServerSideEncryptionConfiguration={"Rules": [rule]})
+    kept = clean_up.to_keep(room.session, ["of-the-event", "no-bucket"])
+    assert kept == sorted(["alias/of-the-event", key, "no-bucket", "of-the-event"])
+    clean_up.deleted(room.everything(), room.session, keep=kept, poll=0.1)
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
+    assert clean_up.left(room.everything(), kept) == []
+    assert clean_up.to_keep(room.session, []) == []
+
+
 def test_a_kind_that_nobody_knows_is_told_and_fails(room: Room) -> None:
     facts = {"target": "local", "account": room.aws.account}
     room.book.append(
