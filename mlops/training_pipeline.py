@@ -74,9 +74,8 @@ class Settings:
     """What a release of the pipeline is made of; the rest are parameters of an execution.
 
     plan: the data block as the prepare job takes it (`kit.data.arguments`); problem: classification or regression.
-    prefix: S3 prefix (s3://bucket/eba/o3) for code and runs. role: of the jobs. group: the model package group.
+    prefix: S3 prefix (s3://bucket/eba/o3) for code and runs. role: of the jobs. group: the model package group. preparing: more arguments of the prepare job.
     least, gain: defaults of the gate. algorithm: the candidate's, boosting or baseline. champion: compare with a model that is given by its URI, not with a baseline trained alongside.
-    preparing: more arguments of the prepare job.
     """
 
     name: str
@@ -311,15 +310,13 @@ def built(session: PipelineSession, settings: Settings) -> Pipeline:
     parts = _Built(session, settings)
     order = "yes" if settings.in_time_order else "no"
     raw = Join(on="", values=[parts.data, "/"])
+    given = ["--input", f"{OPT}/input/raw", "--plan", *settings.plan, "--seed", parts.seed.to_string()]
     prepare = parts.processing(
         "Prepare",
         "prepare",
         {"input/raw": raw},
         (*SPLITS, "report"),
-        [
-            *("--input", f"{OPT}/input/raw", "--plan", *settings.plan),
-            *("--seed", parts.seed.to_string(), *settings.preparing),
-        ],
+        [*given, *settings.preparing],
     )
     clean = {name: _output(prepare, name) for name in (*SPLITS, "report")}
     features = parts.processing(

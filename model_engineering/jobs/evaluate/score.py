@@ -108,7 +108,8 @@ def requests(
     found = whole[[n for n in whole if n in wanted]].iloc[[n - 1 for n in numbers]].astype(object)
     nothing: Any = None
     plain: list[dict[str, Any]] = [
-        dict(zip(list(found), row, strict=True)) for row in found.where(found.notna(), nothing).to_numpy()
+        dict(zip(found.columns.to_list(), row, strict=True))
+        for row in found.where(found.notna(), nothing).to_numpy()
     ]
     return plain
 
