@@ -89,7 +89,15 @@ def read(
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
         rules, days = found["rules"], int(found["old_versions_days"])
         zones = [
-            Zone(id, take(z["from"]), _own(z["keep"], team), z["owner"], int(z["retention_days"]), tuple(z["readers"]), team)
+            Zone(
+                id,
+                take(z["from"]),
+                _own(z["keep"], team),
+                z["owner"],
+                int(z["retention_days"]),
+                tuple(z["readers"]),
+                team,
+            )
             for id, z in found["zones"].items()
         ]
         for rule in rules.values():

@@ -62,7 +62,9 @@ def over_days(board: Board, day_of: Callable[[Event], int]) -> tuple[Series, ...
         for (lane, name, team), values in found.items()
         if len(values) > 1
     ]
-    return tuple(sorted(several, key=lambda s: (order.get(s.lane, 0), first[s.lane, s.name], teams.get(s.team, -1))))
+    return tuple(
+        sorted(several, key=lambda s: (order.get(s.lane, 0), first[s.lane, s.name], teams.get(s.team, -1)))
+    )
 
 
 def _holds(event: Event) -> bool:

@@ -52,6 +52,10 @@ _START, _END = r"(?<![0-9A-Za-z.])", r"(?![0-9A-Za-z])"
 VOLATILE: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     (re.compile(r"(?<!\d)(?!0{12})\d{12}(?!\d)"), ACCOUNT),  # zeros stand for a digest
     (re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}"), "00000000-0000-0000-0000-000000000000"),
+    (
+        re.compile(r"(?<=/)\d\d-\d\d-\d{3}(?=-0{8}-)"),
+        "00-00-000",
+    ),  # the minute and second of what was captured
     (re.compile(r"\b20[2-9]\d-\d\d-\d\d-\d\d-\d\d-\d\d(-\d{3})?\b"), "2026-12-01-00-00-00-000"),
     (re.compile(r"\b20[2-9]\d-[01]\d-[0-3]\dT\d\d:\d\d:\d\d(\.\d+)?"), "2026-12-01T00:00:00"),
     (re.compile(r"\b20[2-9]\d-[01]\d-[0-3]\d\b"), "2026-12-01"),
@@ -71,7 +75,13 @@ VOLATILE: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     (re.compile(rf"{_START}-?\d+\.\d{{3,}}{_END}"), "0.5"),
     (re.compile(r"(127\.0\.0\.1|localhost):\d+"), r"\1:5000"),
 ]
-DATA = ("Range", "RecordIdentifierValueAsString", "RecordIdentifiersValueAsString", "ValueAsString")
+DATA = (
+    "Range",
+    "ReceiptHandle",
+    "RecordIdentifierValueAsString",
+    "RecordIdentifiersValueAsString",
+    "ValueAsString",
+)
 TIMES = re.compile(r"(?i)time(stamp)?$")
 
 

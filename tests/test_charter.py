@@ -156,9 +156,7 @@ def test_a_pending_decision_has_somebody_and_a_day(by: str, day: int, why: str |
 
 def test_a_charter_for_another_table_says_so() -> None:
     found = charter.parsed(changed("target", to="subscribed"))
-    assert "the charter is about subscribed, the plan predicts churned" in charter.open_ends(
-        found, PLAN.data
-    )
+    assert "the charter is about subscribed, the plan predicts churned" in charter.open_ends(found, PLAN.data)
 
 
 def test_the_document_has_each_part_and_what_people_wrote_as_text() -> None:

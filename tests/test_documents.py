@@ -46,7 +46,19 @@ def test_what_people_write_stays_text(place: str) -> None:
 @given(st.text())
 def test_no_text_makes_a_tag_a_link_or_a_cell(words: str) -> None:
     page = body(f"| a | b |\n|---|---|\n| {documents.plain(words)} | x |")
-    assert [tag for tag, _ in page.tags] == ["main", "div", "table", "thead", "tr", "th", "th", "tbody", "tr", "td", "td"]
+    assert [tag for tag, _ in page.tags] == [
+        "main",
+        "div",
+        "table",
+        "thead",
+        "tr",
+        "th",
+        "th",
+        "tbody",
+        "tr",
+        "td",
+        "td",
+    ]
 
 
 @given(st.text(alphabet="-+=1.) #>x", max_size=8))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit import paths, plan
+from kit import paths, plan, requests
 
 PLAN = plan.load(paths.root() / "runbooks" / "plan.yml")
 CARDS = sorted(golden.cards(PLAN))
@@ -76,13 +76,27 @@ def test_a_digest_is_no_account() -> None:
     assert plain == f"eba/d1/raw/{'0' * 12} of {golden.ACCOUNT}"
 
 
+def test_when_something_was_captured_or_received_is_not_kept() -> None:
+    captured = "AllTraffic/2026/11/23/12/40-52-627-0f0e0d0c-1111-4222-8333-444455556666.jsonl"
+    assert (
+        golden.plain(captured)
+        == f"AllTraffic/2026/12/01/00/00-00-000-{'0' * 8}-0000-0000-0000-{'0' * 12}.jsonl"
+    )
+    assert golden.plain({"ReceiptHandle": "vxcpx"}) == {"ReceiptHandle": requests.CUT}
+
+
 def test_of_cards_that_share_a_notebook_the_first_has_the_golden_requests() -> None:
     notebooks = [paths.root() / card.notebook for card in PLAN.in_order()]
     found = golden.cards(PLAN)
     assert list(found.values()) == list(dict.fromkeys(notebooks))
     assert len(found) < len(notebooks)
-    assert "S1a" in found
     assert not {"S1p", "S2a", "R2"} & set(found)
+    for card, notebook in found.items():
+        if notebooks.count(notebook) > 1:
+            parameters = next(
+                c for c in json.loads(notebook.read_text())["cells"] if c.get("id") == "parameters"
+            )
+            assert f'card: str = "{card}"' in "".join(parameters["source"]), "it runs as its default card"
 
 
 def test_who_asks_nothing_has_no_golden_requests(tmp_path: Path) -> None:

@@ -269,7 +269,9 @@ def test_another_name_is_another_pipeline(lab: Lab) -> None:
 
 def test_a_resource_that_somebody_deleted_does_not_keep_a_stack_from_going(lab: Lab) -> None:
     rule = {"Name": {"Ref": "Name"}, "ScheduleExpression": "rate(1 day)", "Targets": []}
-    name = create(lab, template(lab, Pipeline=pipeline(lab), Rule={"Type": "AWS::Events::Rule", "Properties": rule}))
+    name = create(
+        lab, template(lab, Pipeline=pipeline(lab), Rule={"Type": "AWS::Events::Rule", "Properties": rule})
+    )
     wait(lab, name, "create_complete")
     lab.client("sagemaker").delete_pipeline(PipelineName=name)
     lab.client("events").delete_rule(Name=name)
