@@ -19,7 +19,7 @@ from typing import Any
 from kit import paths, plan, requests
 from kit.local_aws import authorization, rules
 from kit.local_aws.asks import Ask, Place
-from kit.local_aws.protocol import AwsError, mistyped, operation, problems
+from kit.local_aws.protocol import AwsError, operation, problems
 
 __all__ = [
     "ACCOUNT",
@@ -232,8 +232,7 @@ def wrong(service: str, action: str, params: Mapping[str, Any]) -> list[str]:
         shape = operation(service, action).input_shape
     except AwsError as error:
         return [error.message]
-    found = problems(shape, dict(params)) or list(filter(None, [mistyped(shape, params)]))
-    return found + [error.message for error in rules.broken(service, action, params)]
+    return problems(shape, dict(params)) + [error.message for error in rules.broken(service, action, params)]
 
 
 def all_of(found: Golden) -> Iterable[tuple[str, str, dict[str, Any]]]:
