@@ -102,11 +102,11 @@ def plain(value: Any, name: str = "") -> Any:
 
 def _text(text: str) -> str:
     """The text with what is volatile replaced, again until nothing is: what stands for one thing may make another of its neighbours."""
-    for place, name in ((str(paths.root()), "/kit"), (tempfile.gettempdir(), "/scratch")):
-        text = re.sub(rf"{re.escape(place)}(?=/|\b)[^\s\"',:]*", name, text)
     before = None
     while before != text:
         before = text
+        for place, name in ((str(paths.root()), "/kit"), (tempfile.gettempdir(), "/scratch")):
+            text = re.sub(rf"{re.escape(place)}(?=/|\b)[^\s\"',:]*", name, text)
         for pattern, instead in VOLATILE:
             text = pattern.sub(instead, text)
         text = text[:LONGEST]
