@@ -190,13 +190,16 @@ def control_policy(at: At, keys: Keys) -> None:
 
 
 def bucket(at: At, keys: Keys) -> None:
-    """Its policy, which may forbid what follows; every version of every object, unfinished uploads; then the bucket."""
+    """Its policy, which may forbid what follows; every version of every object, folder by folder; then the bucket."""
     s3, name = at("s3"), {"Bucket": keys["Bucket"]}
     s3.delete_bucket_policy(**name)
     for page in s3.get_paginator("list_object_versions").paginate(**name):
         rows = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-        objects = [{"Key": row["Key"], "VersionId": row["VersionId"]} for row in rows]
-        if objects:
+        folders: dict[str, list[dict[str, str]]] = {}
+        for row in rows:
+            folder = "/".join(row["Key"].split("/")[:2])
+            folders.setdefault(folder, []).append({"Key": row["Key"], "VersionId": row["VersionId"]})
+        for objects in folders.values():
             refused = s3.delete_objects(**name, Delete={"Objects": objects, "Quiet": True}).get("Errors", [])
             if refused:
                 told = {"Error": {"Code": refused[0]["Code"], "Message": refused[0].get("Message", "")}}
