@@ -37,7 +37,7 @@ class State:
 
     def __init__(self, folder: Path, account: str) -> None:
         self.folder, self.before = folder, ""
-        self._lock = threading.Lock()
+        self._lock, self._closed = threading.Lock(), False
         try:
             self._open(account)
             held = self._meta("version")
@@ -78,10 +78,12 @@ class State:
         return str(found[0]) if found else ""
 
     def put(self, values: Mapping[str, bytes | None]) -> None:
-        """Keep the values, all or none of them; None forgets a key."""
+        """Keep the values, all or none of them; None forgets a key. After the close nothing is kept: the calls in flight."""
         kept = [(key, value) for key, value in values.items() if value is not None]
         gone = [(key,) for key, value in values.items() if value is None]
         with self._lock:
+            if self._closed:
+                return
             self._database.execute("BEGIN")
             self._database.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", kept)
             self._database.executemany("DELETE FROM state WHERE key = ?", gone)
@@ -90,6 +92,8 @@ class State:
     def forget(self, prefix: str) -> None:
         """Forget every key that begins so."""
         with self._lock:
+            if self._closed:
+                return
             self._database.execute(
                 "DELETE FROM state WHERE key >= ? AND key < ?", (prefix, prefix + "\U0010ffff")
             )
@@ -106,4 +110,5 @@ class State:
     def close(self) -> None:
         """Write everything into the one file."""
         with self._lock:
+            self._closed = True
             self._database.close()

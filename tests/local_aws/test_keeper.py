@@ -22,7 +22,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from hearing import heard, hearing_queue
 
-from kit.local_aws import client, process
+from kit.local_aws import client, process, state
 from kit.local_aws.process import Server
 
 REGION = "us-east-1"
@@ -393,3 +393,15 @@ def test_files_of_objects_go_with_them(lab: Lab) -> None:
     lab.again()
     assert len(files()) == 1
     assert lab.client("s3").get_object(Bucket="bucket", Key="one")["Body"].read() == b"y" * 100_000
+
+
+def test_what_comes_after_the_close_is_lost_without_a_word(tmp_path: Path) -> None:
+    """The last lines of a server that ends come when they come."""
+    held = state.State(tmp_path / "state", "111122223333")
+    held.put({"kept": b"1"})
+    held.close()
+    held.put({"late": b"1"})
+    held.forget("kept")
+    again = state.State(tmp_path / "state", "111122223333")
+    assert dict(again.items("")) == {"kept": b"1"}
+    again.close()
