@@ -172,7 +172,7 @@ class Form:
         later.on_click(put_off)
         back.on_click(take_back)
         look()
-        return ipywidgets.VBox([told, sheet, ipywidgets.HBox([*buttons, later, back])])
+        return ipywidgets.VBox([told, ipywidgets.HBox([*buttons, later, back]), sheet])
 
     def _sheet(self, row: int) -> str:
         cells = "".join(

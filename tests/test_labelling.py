@@ -129,7 +129,7 @@ def test_a_row_or_a_label_that_there_is_not_is_refused() -> None:
 
 def test_buttons_label_put_off_and_take_back() -> None:
     form = labelling.Form(SHEETS, CLASSES, "labeller 1", {1: "no"})
-    told, sheet, row = form.show().children
+    told, row, sheet = form.show().children
     no, yes, later, back = row.children
     assert (no.description, yes.description) == CLASSES
     assert "Row 5" in sheet.value, "what has a label is not asked again"
