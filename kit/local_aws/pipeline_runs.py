@@ -67,7 +67,7 @@ def start_pipeline_execution(ctx: Context, params: dict[str, Any]) -> Record:
     record["_arn"] = record["PipelineExecutionArn"]
     record["PipelineExperimentConfig"] = _experiment(ctx, record, definition)
     made = store.create(ctx, EXECUTION, record)
-    store.update(ctx, KIND, pipeline["PipelineName"], LastRunTime=moment)
+    store.update(ctx, KIND, pipeline["PipelineName"], LastRunTime=made["CreationTime"])
     pipeline_execution.told(ctx, made)
     pipeline_execution.go_on(ctx, made["_arn"])
     return made
