@@ -238,6 +238,29 @@ def _wait(seconds: float, patient: bool) -> None:
         time.sleep(IDLE)
 
 
+class _JsonSchema:
+    """`jsonschema` as the SDK sees it: a schema is checked once, not at each look at the SDK's settings (a hundred for a pipeline)."""
+
+    def __init__(self, jsonschema: Any) -> None:
+        self._jsonschema = jsonschema
+        self._known: dict[
+            int, tuple[Any, Any]
+        ] = {}  # by the id of a schema, which is kept so that the id stays its own
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._jsonschema, name)
+
+    def validate(self, instance: Any, schema: Any) -> None:
+        """Raises jsonschema's ValidationError where the instance does not fit the schema, as `jsonschema.validate` does."""
+        if id(schema) not in self._known:
+            validator = self._jsonschema.validators.validator_for(schema)
+            validator.check_schema(schema)
+            self._known[id(schema)] = schema, validator(schema)
+        _, known = self._known[id(schema)]
+        if error := self._jsonschema.exceptions.best_match(known.iter_errors(instance)):
+            raise error
+
+
 def _prepare(module: ModuleType | None) -> None:
     """Changes what an imported module has to do otherwise here; it is called once for each."""
     name = getattr(module, "__name__", "")
@@ -245,6 +268,8 @@ def _prepare(module: ModuleType | None) -> None:
         _watch_plain(module.Session)  # type: ignore[union-attr]
     if (name == "botocore.waiter" or name.startswith("sagemaker.")) and getattr(module, "time", None) is time:
         module.time = _Clock(patient=name == "botocore.waiter")  # type: ignore[union-attr]
+    if name.startswith("sagemaker.core.config") and (found := getattr(module, "jsonschema", None)):
+        module.jsonschema = _JsonSchema(found)  # type: ignore[union-attr]
 
 
 class _Finder(importlib.abc.MetaPathFinder):

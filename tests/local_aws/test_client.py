@@ -184,6 +184,31 @@ assert logging.time is time
     )
 
 
+def test_the_sdk_checks_its_schema_once_and_its_settings_each_time(script: Callable[..., None]) -> None:
+    script(
+        """
+client.install(URL)
+from sagemaker.core.config import config_manager
+import jsonschema
+import pytest
+checks = []
+kind = jsonschema.validators.validator_for(config_manager.SAGEMAKER_PYTHON_SDK_CONFIG_SCHEMA)
+real = kind.check_schema.__func__
+kind.check_schema = classmethod(lambda cls, *a, **k: checks.append(1) or real(cls, *a, **k))
+manager = config_manager.SageMakerConfig()
+for _ in range(3):
+    manager.validate_sagemaker_config({"SchemaVersion": "1.0"})
+assert len(checks) == 1, checks
+for wrong in ({}, {"SchemaVersion": 1}, {"SchemaVersion": "1.0", "Sagemaker": {}}):
+    with pytest.raises(jsonschema.ValidationError) as said:
+        manager.validate_sagemaker_config(wrong)
+    with pytest.raises(jsonschema.ValidationError) as expected:
+        jsonschema.validate(wrong, config_manager.SAGEMAKER_PYTHON_SDK_CONFIG_SCHEMA)
+    assert said.value.message == expected.value.message
+"""
+    )
+
+
 def test_a_wait_of_the_sdk_ends_when_the_status_changes_and_names_do_not_jump_in_time(
     script: Callable[..., None],
 ) -> None:
