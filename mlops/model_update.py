@@ -111,11 +111,14 @@ def altered(rows: pd.DataFrame, changed: pd.DataFrame, number: str = "number") -
 
 
 def slipped(delivered: Delivery, target: str) -> pd.DataFrame:
-    """The rows with a mistake that is planted: in all that train gets, the labels have slipped by one row."""
+    """The rows with a mistake that is planted: in all that train gets, the labels have slipped by half of the rows.
+
+    By one row would do little to a table in which neighbours have the same label.
+    """
     rows = delivered.rows.copy()
     last = len(rows) - delivered.newest
     labels = rows[target].to_numpy(copy=True)
-    labels[:last] = [labels[last - 1], *labels[: last - 1]]
+    labels[:last] = [*labels[last // 2 : last], *labels[: last // 2]]
     return rows.assign(**{target: labels})
 
 
