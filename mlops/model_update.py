@@ -71,7 +71,10 @@ def delivery(folder: Path, data: Data, changed: pd.DataFrame, sent: set[int]) ->
     """
     import pandas as pd
 
-    order = f"cast({identifier(data.time)} as varchar), " if data.time else ""
+    # Where nothing says when a row was, the order of the file is not to say it either.
+    order = "" if data.in_time_order else f"hash({identifier(NUMBER)}), "
+    if data.time:
+        order = f"cast({identifier(data.time)} as varchar), "
     with database() as db:
         source = table(folder).sql
         names = [row[0] for row in db.execute(f"describe select * from {source}").fetchall()]

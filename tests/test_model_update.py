@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 from jobs import CHURN, SPEND, load
@@ -85,11 +86,22 @@ def test_the_prepare_job_judges_by_the_changed_world_only(
 def test_where_a_change_is_planted_the_delivery_has_it(folder: Path) -> None:
     numbers = list(range(5001, 6001))
     planted = pd.DataFrame({"data_gb": [str(n) for n in numbers]}, index=numbers)
-    made = update.delivery(folder, plan.Data(target="churned"), planted, set())
+    ordered = plan.Data(target="churned", in_time_order=True)
+    made = update.delivery(folder, ordered, planted, set())
     late = made.rows[made.rows[update.NUMBER] > 5000]
     assert (late["data_gb"] == late[update.NUMBER].astype(str)).all()
     assert made.rows[update.NUMBER].is_monotonic_increasing  # no column of times: as the rows come
     assert not set(made.rows.loc[made.rows[update.NUMBER] <= 5000, "data_gb"]) & set(planted["data_gb"])
+
+
+def test_without_times_and_order_the_order_of_the_file_says_nothing(folder: Path) -> None:
+    planted = pd.DataFrame(index=range(5001, 6001))
+    made, again = (update.delivery(folder, plan.Data(target="churned"), planted, set()) for _ in range(2))
+    late = made.rows[update.NUMBER] > 5000
+    assert made.rows.equals(again.rows)
+    assert late.is_monotonic_increasing  # the changed world is last
+    for numbers in (made.rows.loc[late, update.NUMBER], made.rows.loc[~late, update.NUMBER]):
+        assert abs(np.corrcoef(numbers.astype(float), range(len(numbers)))[0, 1]) < 0.1
 
 
 def test_too_few_rows_of_the_changed_world_are_told(folder: Path) -> None:
