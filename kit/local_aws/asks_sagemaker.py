@@ -79,7 +79,8 @@ def _sagemaker_resources(operation: str, params: Params, place: Place) -> Iterat
         key = f"{params.get('DomainId', '')}/{params.get('UserProfileName', '')}"
         yield _sagemaker_arn("UserProfile", key, place)
         return
-    if arn := params.get("ResourceArn") or params.get("PipelineExecutionArn"):
+    members = ("ResourceArn", "PipelineExecutionArn", "ArtifactArn")
+    if arn := next((params[member] for member in members if params.get(member)), ""):
         yield arn
         return
     found = _VERB.fullmatch(operation.replace("StartPipelineExecution", "StartPipeline"))

@@ -67,6 +67,7 @@ MODULES = (
     "invocation",
     "scaling",
     "registry",
+    "lineage",
     "model_cards",
     "feature_store",
     "feature_records",
