@@ -243,6 +243,22 @@ def test_pages_together_are_the_whole(way: Way) -> None:
     assert len(listed) == len(set(listed)) >= 5
 
 
+def test_a_list_has_ten_at_a_time_and_what_its_region_has(way: Way) -> None:
+    sagemaker, group = Session(region_name="us-west-2").client("sagemaker"), unique("group")
+    sagemaker.create_model_package_group(ModelPackageGroupName=group)
+    for number in range(11):
+        sagemaker.create_model_package(
+            ModelPackageGroupName=group,
+            InferenceSpecification={
+                "Containers": [{"Image": IMAGE, "ModelDataUrl": f"s3://{BUCKET}/{number}/model.tar.gz"}]
+            },
+        )
+    first = sagemaker.list_artifacts()
+    rest = sagemaker.list_artifacts(NextToken=first["NextToken"], MaxResults=100)
+    assert (len(first["ArtifactSummaries"]), len(rest["ArtifactSummaries"])) == (10, 2 * 11 + 1 - 10)
+    assert sagemaker.list_artifacts(SourceUri=way.package)["ArtifactSummaries"] == []
+
+
 def test_artifacts_are_found_by_uri_type_and_time(way: Way) -> None:
     sagemaker = way.lab.client("sagemaker")
 
@@ -252,11 +268,10 @@ def test_artifacts_are_found_by_uri_type_and_time(way: Way) -> None:
 
     assert listed(SourceUri=f"s3://{BUCKET}/nothing") == []
     assert listed(ArtifactType="Image") == [IMAGE]
-    assert set(listed(ArtifactType="Model")) == {way.model, way.package}
     assert listed(CreatedBefore=way.began) == []
     assert way.raw in listed(CreatedAfter=way.began, MaxResults=100)
-    assert listed()[0] == way.package  # the newest first
-    assert listed(SortOrder="Ascending")[0] in (way.raw, IMAGE, f"s3://{BUCKET}/{way.prepared}/code/job.py")
+    assert listed(ArtifactType="Model") == [way.package, way.model]  # the newest first
+    assert listed(ArtifactType="Model", SortOrder="Ascending") == [way.model, way.package]
     described = sagemaker.describe_artifact(ArtifactArn=way.artifact(way.raw))
     assert described["ArtifactType"] == "DataSet"
     assert described["ArtifactArn"].split(":artifact/")[1].isalnum()
