@@ -90,7 +90,8 @@ def plain(value: Any, name: str = "") -> Any:
     if isinstance(value, Mapping):
         return {plain(k): plain(v, k) for k, v in value.items() if k not in PAGES}
     if isinstance(value, list):
-        return [plain(held, name) for held in value]
+        listed = [plain(held, name) for held in value]
+        return _one_of_each_folder(listed) if name == "Objects" else listed
     if isinstance(value, str):
         return requests.CUT if name in DATA else _text(value)
     if isinstance(value, float) and round(value, 2) != value:
@@ -98,6 +99,13 @@ def plain(value: Any, name: str = "") -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and TIMES.search(name) and value > 10**9:
         return 1_796_083_200 * (1000 if value > 10**12 else 1)
     return value
+
+
+def _one_of_each_folder(objects: list[Any]) -> list[Any]:
+    """What S3's DeleteObjects is asked to delete, without the others of a runbook's folder: how many there are differs."""
+    if not all(isinstance(one, dict) and isinstance(one.get("Key"), str) for one in objects):
+        return objects
+    return list({(*sorted(one), *one["Key"].split("/")[:2]): one for one in objects}.values())
 
 
 def _text(text: str) -> str:
