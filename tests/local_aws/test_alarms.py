@@ -17,6 +17,7 @@ from kit.local_aws.process import Server
 
 Boto = Callable[..., Any]
 SPACE = "Lab"
+PERIOD = 43200  # seconds; the end of a period is an evaluation of its own, and seldom in the middle of a test
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def watch(boto: Boto, name: str) -> Callable[..., Any]:
             "Namespace": SPACE,
             "MetricName": name,
             "Statistic": "Average",
-            "Period": 60,
+            "Period": PERIOD,
             "EvaluationPeriods": 1,
             "Threshold": 5.0,
             "ComparisonOperator": "GreaterThanThreshold",
@@ -118,14 +119,14 @@ def test_other_dimensions_and_units_are_other_metrics(boto: Boto, name: str, wat
 
 def test_data_of_long_ago_does_not_count(boto: Boto, name: str, watch: Any) -> None:
     watch()
-    put(boto, name, 9.0, ago=3600)
+    put(boto, name, 9.0, ago=100 * PERIOD)
     assert described(boto, name)["StateValue"] == "INSUFFICIENT_DATA"
 
 
 def test_an_expression_of_metrics_is_watched(boto: Boto, name: str) -> None:
     metrics: list[dict[str, Any]] = [
         {"Id": one, "ReturnData": False,
-         "MetricStat": {"Metric": {"Namespace": SPACE, "MetricName": f"{name}-{one}"}, "Period": 60, "Stat": "Sum"}}
+         "MetricStat": {"Metric": {"Namespace": SPACE, "MetricName": f"{name}-{one}"}, "Period": PERIOD, "Stat": "Sum"}}
         for one in ("errors", "calls")
     ]  # fmt: skip
     metrics.append({"Id": "rate", "Expression": "100 * errors / calls", "ReturnData": True})
@@ -186,7 +187,7 @@ def test_a_change_of_state_tells_topics_the_event_bus_and_the_history(
     assert datetime.fromisoformat(event["time"])
     (metric,) = event["detail"]["configuration"]["metrics"]
     assert metric["metricStat"] == {
-        "metric": {"namespace": SPACE, "name": name, "dimensions": {}}, "period": 60, "stat": "Average",
+        "metric": {"namespace": SPACE, "name": name, "dimensions": {}}, "period": PERIOD, "stat": "Average",
     }  # fmt: skip
     (note,) = heard(sqs, mail)
     assert note["Subject"] == f'ALARM: "{name}" in us-east-1'[:100]
