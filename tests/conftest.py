@@ -6,7 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from small_event import SmallEvent
+
+# How long an example takes says how busy the machine is, and nothing about the property.
+settings.register_profile("kit", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kit")
 
 
 @pytest.fixture
