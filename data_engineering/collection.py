@@ -34,16 +34,15 @@ class Layout:
         """By period of the time column, or, where there is none that tells periods, by so many rows in the file's order."""
         time = identifier(block.time)
         if block.time and found[block.time].kind == "date":
-            return cls(f"coalesce(strftime({moment(block.time)}, {literal(period)}), 'undated')", True)
+            return cls(f"coalesce(strftime({moment(found[block.time])}, {literal(period)}), 'undated')", True)
         if block.time and found[block.time].distinct <= FEW:
             return cls(f"coalesce(nullif(trim(cast({time} as varchar)), ''), 'undated')", True)
         return cls(f"format('{{:05d}}', (row_number() over () - 1) // {rows_per_object})", False)
 
 
-def moment(column: str) -> str:
-    """SQL for the time in a column of text or times: ISO 8601 or one of `kit.data.DATES`; NULL where it is neither."""
-    text = f"cast({identifier(column)} as varchar)"
-    return f"coalesce(try_cast({text} as timestamp), try_strptime(trim({text}), {list(data.DATES)}))"
+def moment(column: data.Column) -> str:
+    """SQL for the time in a column of dates; NULL where it holds none (see `kit.data.moment`)."""
+    return data.moment(f"cast({identifier(column.name)} as varchar)", column.read_as)
 
 
 def positive(block: plan.Data) -> str:

@@ -134,8 +134,9 @@ def _when(found: data.Profile, block: plan.Data, period: str) -> tuple[str, str,
     """SQL for the place of a row in the order and for its time; the period; what the time is in words."""
     place = "row_number() over ()"
     if block.time and found[block.time].kind == "date":
-        at = f"date_trunc('millisecond', {moment(block.time)})"
-        return place, f"case when isfinite({at}) then {at} end", period, f"when: {block.time}"
+        at = f"date_trunc('millisecond', {moment(found[block.time])})"
+        told = f" as {found[block.time].read_as}" if found[block.time].read_as else ""
+        return place, f"case when isfinite({at}) then {at} end", period, f"when: {block.time}{told}"
     told = "the plan names no time: the place in the file"
     if block.time:
         place = f"row_number() over (order by try_cast({identifier(block.time)} as double), md5(cast({identifier(block.time)} as varchar)))"

@@ -21,21 +21,22 @@ EXACT = 200_000_000
 """Bytes up to which distinct values are counted exactly; above, HyperLogLog estimates them within a few per cent."""
 READABLE = 0.99
 """The share of a column's values that must read as a number (or a date) for the column to be one."""
-DATES = (
-    "%Y-%m",
-    "%Y%m%d",
-    "%d.%m.%Y",
-    "%d/%m/%Y",
-    "%m/%d/%Y",
-    "%d-%b-%Y",
-    "%d.%m.%Y %H:%M",
-    "%d/%m/%Y %H:%M",
-)
+DATES = ("%Y-%m", "%Y%m%d", "%d.%m.%Y", "%d-%b-%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S")
+"""How dates are written that are not ISO 8601 and can be read in one way only."""
+SLASHED = {
+    "day/month": ("%d/%m/%Y", "%d/%m/%Y %H:%M", "%d/%m/%Y %H:%M:%S"),
+    "month/day": ("%m/%d/%Y", "%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S"),
+}
+"""Dates with slashes: a whole column is read in one of these ways, the one that reads more of it (see `Column.read_as`)."""
+BOTH = "month/day; day/month fits too"
 
 
 @dataclass(frozen=True)
 class Column:
-    """What is in a column. `kind` is "number", "date" or "text"; `missing` counts rows, empty or a word of the plan's."""
+    """What is in a column. `kind` is "number", "date" or "text"; `missing` counts rows, empty or a word of the plan's.
+
+    `read_as` says which comes first in dates with slashes: a key of `SLASHED`, or `BOTH` where all can be read either way.
+    """
 
     name: str
     kind: str
@@ -43,6 +44,7 @@ class Column:
     distinct: int
     low: str
     high: str
+    read_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -175,38 +177,57 @@ def _columns(db: Any, table: Table, names: Sequence[str], data: plan.Data) -> tu
     """The rows, and what is in each column."""
     values = ", ".join(f"{_value(n, data.missing)} as v{at}" for at, n in enumerate(names))
     # Reading dates is slow: all rows only of the columns whose first thousand look like dates.
-    looks = ", ".join(f"2 * {_dates(at)} > count(v{at})" for at in range(len(names)))
+    looks = ", ".join(
+        f"2 * greatest(count({moment(f'v{at}', 'day/month')}), count({moment(f'v{at}', 'month/day')})) > count(v{at})"
+        for at in range(len(names))
+    )
     dated = db.execute(f"select {looks} from (select {values} from {table.sql} limit 1000)").fetchone()
     distinct = "count(distinct" if table.bytes <= EXACT else "approx_count_distinct("
     facts = ", ".join(
         f"count(v{at}), count(case when isfinite(try_cast(v{at} as double)) then 1 end), "
-        f"{_dates(at) if dated[at] else 0}, {distinct} v{at}), min(v{at}), max(v{at}), "
+        f"{', '.join(_dates(f'v{at}') if dated[at] else '000')}, {distinct} v{at}), min(v{at}), max(v{at}), "
         f"min(try_cast(v{at} as double)), max(try_cast(v{at} as double))"
         for at in range(len(names))
     )
     rows, *found = db.execute(f"select count(*), {facts} from (select {values} from {table.sql})").fetchone()
-    return rows, tuple(_column(n, rows, found[8 * at : 8 * at + 8]) for at, n in enumerate(names))
+    return rows, tuple(_column(n, rows, found[10 * at : 10 * at + 10]) for at, n in enumerate(names))
 
 
-def _dates(at: int) -> str:
-    """How many values of the column read as a date, as SQL."""
-    return f"count({_moment(at)})"
+def moment(text: str, read_as: str = "") -> str:
+    """SQL for a text, given as SQL, as a timestamp: ISO 8601, one of `DATES`, or slashed as `read_as` says; NULL if it is none.
+
+    A year of two digits is none: it could be any part of the date.
+    """
+    slashed = SLASHED.get("month/day" if read_as == BOTH else read_as, ())
+    # A format that does not fit is slow to find out: only those are tried that could.
+    pairs = (("contains", slashed), ("not contains", DATES))
+    tried = " ".join(
+        f"when {where}({text}, '/') then try_strptime(trim({text}), [{', '.join(map(literal, formats))}])"
+        for where, formats in pairs
+        if formats
+    )
+    read = f"coalesce(try_cast({text} as timestamp), case {tried} end)"
+    return f"case when year({read}) >= 1000 then {read} end"
 
 
-def _moment(at: int) -> str:
-    """A value of the column as a timestamp, as SQL; NULL if it is no date."""
-    formats = ", ".join(literal(d) for d in DATES)
-    return f"coalesce(try_cast(v{at} as timestamp), try_strptime(v{at}, [{formats}]))"
+def _dates(text: str) -> tuple[str, str, str]:
+    """How many values read as a date: without those with slashes, with day/month and with month/day, as SQL."""
+    plain, day, month = (f"count({moment(text, way)})" for way in ("", *SLASHED))
+    return plain, day, month
 
 
 def _column(name: str, rows: int, facts: Sequence[Any]) -> Column:
-    there, numbers, dates, distinct, low, high, least, most = facts
-    kind = "text"
+    there, numbers, plain, day, month, distinct, low, high, least, most = facts
+    kind, read_as = "text", ""
     if there and numbers >= READABLE * there:
         kind, low, high = "number", f"{least:.12g}", f"{most:.12g}"
-    elif there and dates >= READABLE * there:
+    elif there and max(day, month) >= READABLE * there:
         kind = "date"
-    return Column(name, kind, rows - there, min(distinct, there), str(low or "")[:60], str(high or "")[:60])
+        if max(day, month) > plain:
+            read_as = BOTH if day == month else "day/month" if day > month else "month/day"
+    return Column(
+        name, kind, rows - there, min(distinct, there), str(low or "")[:60], str(high or "")[:60], read_as
+    )
 
 
 def _target(db: Any, table: Table, data: plan.Data) -> dict[str, int]:
@@ -236,8 +257,11 @@ def _fits(db: Any, found: Profile, data: plan.Data) -> Profile:
         )
     if data.time and found[data.time].kind == "text":
         values = f"select {_value(data.time, data.missing)} as v0 from {table}"
-        unread = f"v0 is not null and {_moment(0)} is null"
-        first, rows = db.execute(f"select min(v0), count(*) from ({values}) where {unread}").fetchone()
+        found_none = [f"v0 is not null and {moment('v0', way)} is null" for way in SLASHED]
+        rows, first = min(
+            db.execute(f"select count(*), min(v0) from ({values}) where {unread}").fetchone()
+            for unread in found_none
+        )
         raise DataError(
             f'{key} time: {rows:,} rows of {data.time} hold no time, such as "{first[:60]}".',
             "Write dates as 2026-12-01, or leave `time` empty and set in_time_order.",

@@ -78,6 +78,13 @@ def test_dates_in_three_formats_lie_together_and_what_is_none_apart(tmp_path: Pa
     assert parts(files) == {"2026-01": 80, "2026-02": 40, "undated": 1}
 
 
+@pytest.mark.parametrize("form", ["%d/%m/%Y", "%m/%d/%Y", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M:%S"])
+def test_a_column_of_dates_with_slashes_is_read_in_one_way(tmp_path: Path, form: str) -> None:
+    days = pd.date_range("2026-01-01", "2026-03-31 18:00", freq="6h")
+    _, files = cut(own(tmp_path, list(days.strftime(form))), OWN, tmp_path / "one")
+    assert parts(files) == {"2026-01": 4 * 31, "2026-02": 4 * 28, "2026-03": 4 * 31}
+
+
 @pytest.mark.parametrize(("count", "by_time"), [(12, True), (401, False)])
 def test_few_numbers_are_periods_and_many_are_not(tmp_path: Path, count: int, by_time: bool) -> None:
     layout, files = cut(own(tmp_path, [str(n % count) for n in range(802)]), OWN, tmp_path / "one")

@@ -116,6 +116,29 @@ def test_the_generated_table_is_profiled(tmp_path: Path) -> None:
     assert found["contract"].kind == "text"
 
 
+@pytest.mark.parametrize(
+    ("days", "kind", "read_as"),
+    [
+        (["2026-01-31", "31.12.2026"], "date", ""),
+        (["31/01/2026", "01/02/2026"], "date", "day/month"),
+        (["01/31/2026", "01/02/2026 12:30"], "date", "month/day"),
+        (["01/02/2026", "03/04/2026"], "date", data.BOTH),
+        (["01/31/2026", "31/01/2026"], "text", ""),
+        (["01/02/26", "26-02-01"], "text", ""),
+    ],
+)
+def test_it_is_said_how_dates_are_read(tmp_path: Path, days: list[str], kind: str, read_as: str) -> None:
+    file = write(tmp_path / "t.csv", "day,y\n" + "".join(f"{day},{n}\n" for n, day in enumerate(days)))
+    found = data.profile(file, PLAIN)["day"]
+    assert (found.kind, found.read_as) == (kind, read_as)
+
+
+def test_times_that_are_read_in_no_one_way_are_refused(tmp_path: Path) -> None:
+    rows = "".join(f"{day},{n % 2}\n" for n, day in enumerate(["01/31/2026", "31/01/2026"] * 10))
+    error = refused(write(tmp_path / "t.csv", "day,y\n" + rows), plan.Data(target="y", time="day"))
+    assert "10 rows of day hold no time" in error.message
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "^"])
 def test_any_delimiter_is_found(tmp_path: Path, delimiter: str) -> None:
     rows = [["a b", "when", "y"], ['say "hi", you', "12:30", "0"], ["x;y|z\tw^v", "13:10", "1"]]

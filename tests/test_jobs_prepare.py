@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -331,6 +332,24 @@ def test_dates_are_read_in_their_order(tmp_path: Path, form: str, how: str) -> N
     assert result.train.when.max() < result.validation.when.min() < result.test.when.min()
     if how != "a number":
         assert result.train.when.min() == days[0]
+
+
+DAYS = st.dates(dt.date(2020, 1, 1), dt.date(2026, 12, 31))
+FORMS = st.sampled_from(
+    ["%d/%m/%Y", "%m/%d/%Y", "%m/%d/%Y %H:%M", "%Y-%m-%d", "%d.%m.%Y", "%d/%m/%y", "soon"]
+)
+
+
+@given(written=st.lists(st.tuples(DAYS, FORMS), min_size=1, max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_the_job_reads_dates_as_the_kit_does(written: list[tuple[dt.date, str]]) -> None:
+    texts = [day.strftime(form) for day, form in written]
+    with duckdb.connect() as db:
+        db.execute("create table raw as select unnest($1::varchar[]) as c0", [texts])
+        own, how = table.time_key(db, "c0", "date")
+        way = {"dates as %d/%m/%Y": "day/month", "dates as %m/%d/%Y": "month/day", "dates": ""}[how]
+        pairs = db.execute(f"select {own}, epoch({data.moment('c0', way)}) from raw").fetchall()
+    assert [mine for mine, _ in pairs] == [kits for _, kits in pairs]
 
 
 # --- columns of all kinds

@@ -15,8 +15,12 @@ BLANK = " \t\n\r"
 DELIMITERS = ",;\t|:^~"
 READABLE = 0.99
 """The share of a column's values that must read as a number, a date or an e-mail address for the column to be one."""
-DATES = ("%Y-%m", "%Y%m%d", "%d.%m.%Y", "%d-%b-%Y", "%d.%m.%Y %H:%M")
-SLASHED = ("%d/%m/%Y", "%m/%d/%Y")
+# Read as in kit/data.py: the raw zone's objects and the job's parts must agree on what a date is.
+DATES = ("%Y-%m", "%Y%m%d", "%d.%m.%Y", "%d-%b-%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S")
+SLASHED = (
+    ("%d/%m/%Y", "%d/%m/%Y %H:%M", "%d/%m/%Y %H:%M:%S"),
+    ("%m/%d/%Y", "%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S"),
+)
 BINNED = 10
 """A sensitive column of numbers with more values than this is cut at the quartiles of train."""
 
@@ -184,11 +188,10 @@ class Facts:
 def facts(db: Any, names: Sequence[str]) -> dict[str, Facts]:
     """What is in each column of `raw`. Dates are told by the first thousand rows, the rest by all."""
     every = range(len(names))
-    dates = ", ".join(literal(d) for d in (*DATES, *SLASHED))
     dated = db.execute(
         "select "
         + ", ".join(
-            f"count(coalesce(try_cast(c{at} as timestamp), try_strptime(c{at}, [{dates}]))) / count(c{at})"
+            f"greatest(count({moment(f'c{at}', SLASHED[0])}), count({moment(f'c{at}', SLASHED[1])})) / count(c{at})"
             for at in every
         )
         + " from (select * from raw order by n limit 1000)"
@@ -218,6 +221,22 @@ def facts(db: Any, names: Sequence[str]) -> dict[str, Facts]:
     return result
 
 
+def moment(text: str, slashed: Sequence[str] = ()) -> str:
+    """SQL for a text as a timestamp: ISO 8601, one of `DATES` or of `slashed`; NULL if it is none.
+
+    A year of two digits is none: it could be any part of the date.
+    """
+    # A format that does not fit is slow to find out: only those are tried that could.
+    pairs = (("contains", slashed), ("not contains", DATES))
+    tried = " ".join(
+        f"when {where}({text}, '/') then try_strptime(trim({text}), [{', '.join(map(literal, formats))}])"
+        for where, formats in pairs
+        if formats
+    )
+    read = f"coalesce(try_cast({text} as timestamp), case {tried} end)"
+    return f"case when year({read}) >= 1000 then {read} end"
+
+
 def time_key(db: Any, column: str, kind: str) -> tuple[str, str]:
     """SQL that reads a column of times as a number that grows with time, and how it reads it.
 
@@ -226,16 +245,11 @@ def time_key(db: Any, column: str, kind: str) -> tuple[str, str]:
     """
     if kind in ("number", "row number"):
         return number(column), "a number"
-    formats = [*DATES]
-    counts = [
-        db.execute(f"select count(try_strptime({column}, {literal(s)})) from raw").fetchone()[0]
-        for s in SLASHED
-    ]
-    chosen = SLASHED[0] if counts[0] > counts[1] else SLASHED[1]
-    listed = ", ".join(literal(f) for f in [*formats, chosen])
-    read = f"coalesce(try_cast({column} as timestamp), try_strptime({column}, [{listed}]))"
-    how = f"dates as {chosen}" if max(counts) else "dates"
-    return f"epoch({read})", how
+    counted = ", ".join(f"count({moment(column, s)})" for s in ((), *SLASHED))
+    plain, day, month = db.execute(f"select {counted} from raw").fetchone()
+    chosen = SLASHED[0] if day > month else SLASHED[1]
+    how = f"dates as {chosen[0]}" if max(day, month) > plain else "dates"
+    return f"epoch({moment(column, chosen)})", how
 
 
 def type_columns(
