@@ -102,12 +102,17 @@ class Data:
 
 @dataclass(frozen=True)
 class AwsBlock:
-    """What `target = "aws"` may touch. An empty `account` allows none; an empty `bucket` means eba-<account>-<region>."""
+    """What `target = "aws"` may touch. An empty `account` allows none; an empty `bucket` means eba-<account>-<region>.
+
+    `subnets` and `security_groups` are where jobs and models run; both are empty for SageMaker's own network.
+    """
 
     account: str = ""
     region: str = "us-east-1"
     role: str = "EbaDataScientistExecution"
     bucket: str = ""
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -350,6 +355,25 @@ def _validate(plan: Plan) -> None:
         raise PlanError(
             f'plan.yml › aws › account: "{plan.aws.account}" is not twelve digits.',
             'Quote it, so that YAML keeps leading zeros: account: "012345678901".',
+        )
+    _validate_network(plan.aws)
+
+
+def _validate_network(aws: AwsBlock) -> None:
+    for key, prefix, ids in (
+        ("subnets", "subnet-", aws.subnets),
+        ("security_groups", "sg-", aws.security_groups),
+    ):
+        for one in ids:
+            if not re.fullmatch(f"{prefix}[0-9a-zA-Z]+", one):
+                raise PlanError(
+                    f'plan.yml › aws › {key}: "{one}" is no id.', f"Ids begin with {prefix}: [{prefix}0abc]."
+                )
+    if bool(aws.subnets) != bool(aws.security_groups):
+        there, lacking = ("subnets", "security_groups") if aws.subnets else ("security_groups", "subnets")
+        raise PlanError(
+            f"plan.yml › aws: there are {there} and no {lacking}.",
+            "A job in a VPC needs both; name both or none.",
         )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit import aws, board, checks, frame, journal, paths, plan, requests
 from kit.errors import CheckFailed, MissingInput, NotRecorded, RunbookError, did_you_mean
+from kit.network import Network
 
 if TYPE_CHECKING:
     from boto3.session import Session as BotoSession
@@ -79,6 +80,11 @@ class Runbook:
     def role(self) -> str:
         """The ARN of the execution role of jobs and endpoints; F1 makes it."""
         return self.aws.role
+
+    @property
+    def network(self) -> Network:
+        """The VPC of jobs and models, for each API that takes it; see `kit.network`."""
+        return Network(self.plan.aws.subnets, self.plan.aws.security_groups)
 
     @property
     def tags(self) -> list[dict[str, str]]:

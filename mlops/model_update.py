@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sagemaker.core.workflow.pipeline_context import PipelineSession
     from sagemaker.mlops.workflow.pipeline import Pipeline
 
+    from kit.network import Network
     from kit.plan import Data
 
 DEPLOY = Path(__file__).resolve().parent / "jobs" / "deploy"
@@ -153,11 +154,12 @@ def deployment(
     instance_type: str,
     image: str,
     arguments: Sequence[str],
+    network: Network,
     tags: Sequence[Mapping[str, str]],
 ) -> Pipeline:
     """The pipeline of one step that deploys the version `Package` with jobs/deploy. `session` puts its code into S3.
 
-    prefix: S3 prefix for code and reports. code: what its code is called there. role: of the job. arguments: of its script, besides the version.
+    prefix: S3 prefix for code and reports. code: what its code is called there. role: of the job. arguments: of its script, besides the version. network: where it runs.
     """
     from sagemaker.core import image_uris
     from sagemaker.core.processing import FrameworkProcessor
@@ -178,6 +180,7 @@ def deployment(
         instance_count=1,
         max_runtime_in_seconds=3600,
         sagemaker_session=session,
+        network_config=network.processing,
         code_location=f"{prefix}/code",
         tags=[dict(tag) for tag in tags],
     )

@@ -36,6 +36,8 @@ from sagemaker.core.workflow.properties import PropertyFile
 from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import Compute, InputData, MetricDefinition, OutputDataConfig, StoppingCondition
 
+from kit.network import Network
+
 if TYPE_CHECKING:
     from sagemaker.mlops.workflow.condition_step import ConditionStep
     from sagemaker.mlops.workflow.model_step import ModelStep
@@ -74,7 +76,7 @@ class Settings:
     """What a release of the pipeline is made of; the rest are parameters of an execution.
 
     plan: the data block as the prepare job takes it (`kit.data.arguments`); problem: classification or regression.
-    prefix: S3 prefix (s3://bucket/eba/o3) for code and runs. role: of the jobs. group: the model package group. preparing: more arguments of the prepare job.
+    prefix: S3 prefix (s3://bucket/eba/o3) for code and runs. role: of the jobs. network: where they run. group: the model package group. preparing: more arguments of the prepare job.
     least, gain: defaults of the gate. algorithm: the candidate's, boosting or baseline. champion: compare with a model that is given by its URI, not with a baseline trained alongside.
     """
 
@@ -94,6 +96,7 @@ class Settings:
     in_time_order: bool = False
     preparing: Sequence[str] = ()
     training: Mapping[str, Any] = dataclasses.field(default_factory=lambda: dict(SETTINGS))
+    network: Network = dataclasses.field(default_factory=Network)
     tags: Sequence[Mapping[str, str]] = ()
 
 
@@ -177,6 +180,7 @@ class _Built:
             volume_size_in_gb=30,
             max_runtime_in_seconds=3600,
             sagemaker_session=self.session,
+            network_config=self.settings.network.processing,
             code_location=f"{self.settings.prefix}/code",
             tags=[dict(one) for one in self.settings.tags],
         )
@@ -239,6 +243,7 @@ class _Built:
             compute=Compute(instance_type=self.instance_type, instance_count=1),
             stopping_condition=StoppingCondition(max_runtime_in_seconds=3600),
             output_data_config=OutputDataConfig(s3_output_path=self.place(name)),
+            networking=self.settings.network.training,
             role=self.settings.role,
             tags=self.tags,
             sagemaker_session=self.session,

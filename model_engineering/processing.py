@@ -55,6 +55,7 @@ def run(
         instance_count=1,
         max_runtime_in_seconds=60 * minutes,
         sagemaker_session=rb.sagemaker,
+        network_config=rb.network.processing,
         tags=[{**tag} for tag in rb.tags],
     )
     received, sent = [], []

@@ -19,6 +19,7 @@ from jobs import CHURN, ROOT, SPEND, load
 from kit import data
 from kit.local_aws import client, process
 from kit.local_aws.pipeline_definition import Definition, parse
+from kit.network import Network
 
 pytestmark = [  # the SDK's own
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -136,6 +137,17 @@ def test_the_same_code_and_settings_make_the_same_definition(
 ) -> None:
     assert build(settings) == definition
     assert len(definition.encode()) < 100_000  # the SDK sends longer ones another way
+
+
+def test_every_job_of_a_plan_with_subnets_is_inside_them(build: Callable[[Any], str], settings: Any) -> None:
+    network = Network(("subnet-0a", "subnet-0b"), ("sg-0c",))
+    found = parse(build(replace(settings, network=network)))
+    wanted = network.model["VpcConfig"]
+    for step in found.steps.values():
+        if step.type == "Processing":
+            assert step.arguments["NetworkConfig"]["VpcConfig"] == wanted
+        if step.type == "Training":
+            assert step.arguments["VpcConfig"] == wanted
 
 
 def test_a_regression_is_gated_by_how_much_it_explains_and_by_its_error(

@@ -38,10 +38,9 @@ def test_an_approved_version_takes_the_place_under_the_same_settings(
     config = sm.describe_endpoint_config(EndpointConfigName=told["config"])
     assert config["ProductionVariants"][0]["InitialInstanceCount"] == 2
     assert config["DataCaptureConfig"]["InitialSamplingPercentage"] == 50
-    for arn in (
-        config["EndpointConfigArn"],
-        sm.describe_model(ModelName=told["model"])["ModelArn"],
-    ):
+    model = sm.describe_model(ModelName=told["model"])
+    assert model["VpcConfig"] == sm.describe_model(ModelName=f"{endpoint}-old")["VpcConfig"]
+    for arn in (config["EndpointConfigArn"], model["ModelArn"]):
         assert sm.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "eba:card", "Value": "O6"}]
     assert watched(boto, endpoint) == {
         "EndpointName": endpoint,

@@ -19,6 +19,7 @@ from words import BUCKET, GROUP, answer, boto_fixture, endpoint_fixture, role, s
 
 from kit import churn, plan
 from kit.errors import RunbookError
+from kit.network import Network
 
 pytestmark = [  # the SDK's own
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -165,6 +166,7 @@ def deploys(boto: Any, sm: Any, endpoint: str) -> Callable[[], tuple[str, str]]:
                 instance_type="ml.t3.medium",
                 image="1.4-2-py312",
                 arguments=[*arguments, "--canary-seconds", "60", "--poll", "0.2"],
+                network=Network(("subnet-0a",), ("sg-0c",)),
                 tags=[{"Key": "eba:card", "Value": "O6"}],
             )
             pipeline.upsert(role_arn=stack.outputs["PipelineRole"])

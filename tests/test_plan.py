@@ -88,6 +88,16 @@ BROKEN = {
     "no such zone": (lambda r: r["event"].update(time_zone="Mars/Olympus"), "time zone", "Europe/Berlin"),
     "unknown problem": (lambda r: r["data"].update(problem="regresion"), "regresion", '"regression"'),
     "short account": (lambda r: r.update(aws={"account": "123"}), "twelve digits", "Quote"),
+    "subnets without groups": (
+        lambda r: r.update(aws={"subnets": ["subnet-0a"]}),
+        "no security_groups",
+        "both or none",
+    ),
+    "a group that is none": (
+        lambda r: r.update(aws={"subnets": ["subnet-0a"], "security_groups": ["default"]}),
+        'security_groups: "default" is no id',
+        "begin with sg-",
+    ),
     "not a list": (lambda r: r.update(subtasks={"A": 1}), "expected a list", "[a, b]"),
     "no clock time": (lambda r: r["subtasks"][0].update(at="9:30"), '"9:30" is no clock time', 'at: "09:30"'),
     "unquoted clock time": (lambda r: r["subtasks"][0].update(at=990), '"990" is no clock time', "in quotes"),

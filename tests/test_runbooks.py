@@ -204,6 +204,22 @@ def test_code_has_none_of(path: Path, pattern: str) -> None:
     assert not found, f"{FORBIDDEN[pattern]}: {found}"
 
 
+IN_A_NETWORK = {"FrameworkProcessor": "network_config", "ModelTrainer": "networking", "create_model": ""}
+"""What runs in the plan's subnets, and the argument that says so; "" stands for `**rb.network.model` or what a model has already."""
+MAKERS = [*NOTEBOOKS, *(p for folder in FOLDERS for p in (ROOT / folder).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", MAKERS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_jobs_and_models_are_in_the_network_of_the_plan(path: Path) -> None:
+    texts = [source(c) for c in code(path)] if path.suffix == ".ipynb" else [path.read_text(encoding="utf-8")]
+    for call in (node for text in texts for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)):
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        if name in IN_A_NETWORK:
+            given = {keyword.arg or "" for keyword in call.keywords}
+            asked = ast.unparse(call)[:80]
+            assert IN_A_NETWORK[name] in given, f"Give {asked}… the plan's network: see kit/network.py."
+
+
 @runbooks
 def test_links_lead_somewhere(path: Path) -> None:
     targets = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", prose(path))

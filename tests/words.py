@@ -93,6 +93,7 @@ def endpoint_fixture(boto: Any, sm: Any) -> Iterator[str]:
         ModelName=f"{name}-old",
         PrimaryContainer={"ModelPackageName": version(boto, "old")},
         ExecutionRoleArn=role(boto),
+        VpcConfig={"Subnets": ["subnet-0a"], "SecurityGroupIds": ["sg-0c"]},
     )
     variant = {"VariantName": "AllTraffic", "ModelName": f"{name}-old", "InstanceType": "ml.m5.large"}
     sm.create_endpoint_config(

@@ -127,17 +127,19 @@ def deployed(sm: Any, cloudwatch: Any, chosen: argparse.Namespace) -> dict[str, 
 def _made(
     sm: Any, version: dict[str, Any], before: dict[str, Any], chosen: argparse.Namespace
 ) -> tuple[str, str]:
-    """The names of a new model and a new configuration, which is like the one before."""
+    """The names of a new model, in the network of the one before, and of a new configuration, like the one before."""
     end = f"{version['ModelPackageVersion']}-{secrets.token_hex(3)}"
     model, config = f"{chosen.stem}-model-{end}", f"{chosen.stem}-config-{end}"
     tags = [dict(zip(("Key", "Value"), tag.split("=", 1), strict=True)) for tag in chosen.tag]
+    (variant,) = before["ProductionVariants"]
+    served = sm.describe_model(ModelName=variant["ModelName"])
     sm.create_model(
         ModelName=model,
         PrimaryContainer={"ModelPackageName": chosen.package},
         ExecutionRoleArn=chosen.role,
         Tags=tags,
+        **{name: served[name] for name in ("VpcConfig", "EnableNetworkIsolation") if name in served},
     )
-    (variant,) = before["ProductionVariants"]
     sm.create_endpoint_config(
         EndpointConfigName=config,
         ProductionVariants=[{**variant, "ModelName": model}],
