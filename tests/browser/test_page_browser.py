@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime as dt
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,42 +18,19 @@ from test_page import strip
 from kit import journal, page, paths
 from kit import plan as plans
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 NOW = dt.datetime(2026, 12, 2, 13, 31, tzinfo=dt.UTC)  # 14:31 in Berlin
 STANDUP = plans.Subtask("S2p", "Standup", "runbooks/standup.ipynb", 2, 15, at="16:00", workstream=plans.EVENT)
 PLAN = dataclasses.replace(story.plan(), ceremonies=(STANDUP,))
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt-get install chromium, then run again"),
-]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
+pytestmark = pytest.mark.browser
 
 
 class Served:
     """The page in a thread; can be stopped and started again at the same port."""
 
-    def __init__(self, plan: plans.Plan, folder: Path) -> None:
-        self.plan, self.folder = plan, folder
-        self.port = 0
+    def __init__(self, plan: plans.Plan, folder: Path, port: int) -> None:
+        self.plan, self.folder, self.port = plan, folder, port
 
     @property
     def url(self) -> str:
@@ -66,7 +42,6 @@ class Served:
         reader = page.Reader(self.plan, journal.open(self.folder), clock=lambda: NOW)
         self.app = page.application(reader)
         self.listening = page.bound("127.0.0.1", self.port)
-        self.port = self.listening.getsockname()[1]
         config = uvicorn.Config(self.app, log_config=None, lifespan="on", timeout_graceful_shutdown=1)
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, args=([self.listening],))
@@ -76,7 +51,7 @@ class Served:
         self.server.should_exit = True
         with contextlib.suppress(AttributeError):
             self.app.state.feed.close()
-        self.thread.join(10)
+        self.thread.join(60)
         self.listening.close()
 
 
@@ -155,9 +130,9 @@ def room(tmp_path: Path) -> Room:
 
 
 @pytest.fixture
-def wall(room: Room) -> Iterator[Served]:
+def wall(room: Room, port: int) -> Iterator[Served]:
     midday(room)
-    served = Served(PLAN, room.folder)
+    served = Served(PLAN, room.folder, port)
     served.start()
     yield served
     served.stop()
@@ -169,16 +144,15 @@ FOLLOWS = """addEventListener("DOMContentLoaded", () =>
 
 
 @pytest.fixture
-def opened(chromium: Any) -> Iterator[Any]:
+def opened(context: Any) -> Iterator[Any]:
     """Opens an address as `opened(url, width, height, scheme)`; it must ask for nothing elsewhere and go wrong nowhere."""
-    contexts: list[Any] = []
+    pages: list[Any] = []
     asked: list[str] = []
     wrong: list[str] = []
 
     def open_page(url: str, width: int = 1920, height: int = 1080, scheme: str = "light") -> Any:
-        context = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": height})
-        contexts.append(context)
-        found = context.new_page()
+        found = context(color_scheme=scheme, viewport={"width": width, "height": height}).new_page()
+        pages.append(found)
         found.on("request", lambda request: asked.append(request.url))
         found.on("pageerror", lambda error: wrong.append(str(error)))
         found.on("dialog", lambda dialog: wrong.append(dialog.message))
@@ -189,8 +163,8 @@ def opened(chromium: Any) -> Iterator[Any]:
         return found
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for found in pages:
+        found.close()
     assert asked
     assert [url for url in asked if not url.startswith("http://127.0.0.1:")] == []
     # A server that was stopped is missed, and so is what an address without a slash leads to.
@@ -313,7 +287,7 @@ def test_it_follows_behind_a_proxy_that_strips_a_prefix(
     thread.start()
     try:
         making = asyncio.run_coroutine_threadsafe(strip(wall.port, address.rstrip("/")), loop)
-        proxy = making.result(10)
+        proxy = making.result(60)
         found = opened(f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}{address}")
         found.locator("th.blocked", has_text="3").wait_for()
         room.tell(0.2, "unblocked", "X1")
@@ -321,13 +295,13 @@ def test_it_follows_behind_a_proxy_that_strips_a_prefix(
         assert found.url.endswith("/proxy/8765/")
         assert found.locator("header").evaluate("e => getComputedStyle(e).display") == "flex"
     finally:
-        asyncio.run_coroutine_threadsafe(cancel_all(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(cancel_all(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(60)
         loop.close()
 
 
-def test_several_teams_share_the_wall(opened: Any, room: Room) -> None:
+def test_several_teams_share_the_wall(opened: Any, room: Room, port: int) -> None:
     teams = dataclasses.replace(PLAN, teams=("blue", "green", "red", "gold"))
     for n, team in enumerate(teams.teams):
         for m, card in enumerate(PLAN.subtasks):
@@ -336,7 +310,7 @@ def test_several_teams_share_the_wall(opened: Any, room: Room) -> None:
                 if m % 3 or n == 2:
                     room.done(200 - 5 * m - n, card.id, team=team)
     room.tell(60, "blocked", "D1", team="green", reason="The stream has no key", unblocker="Platform lead")
-    served = Served(teams, room.folder)
+    served = Served(teams, room.folder, port)
     served.start()
     try:
         found = opened(served.url)

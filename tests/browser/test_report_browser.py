@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,22 +15,10 @@ from fixtures import story
 from kit import demo, paths, pdf, report
 from kit import plan as plans
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 PLAN = story.plan()
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt-get install chromium, then run again"),
-]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
@@ -71,27 +58,16 @@ def living(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def opened(chromium: Any) -> Iterator[Any]:
+def opened(context: Any) -> Iterator[Any]:
     """Opens a file as `opened(file, scheme, width)`; afterwards, it must have asked for nothing but the file."""
-    contexts = []
+    pages = []
     asked: list[str] = []
     wrong: list[str] = []
 
     def open_page(file: Path, scheme: str = "light", width: int = 1200) -> Any:
-        context = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
-        contexts.append(context)
-        page = context.new_page()
+        page = context(color_scheme=scheme, viewport={"width": width, "height": 900}).new_page()
+        pages.append(page)
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("dialog", lambda dialog: wrong.append(dialog.message))
@@ -100,8 +76,8 @@ def opened(chromium: Any) -> Iterator[Any]:
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
     assert [url for url in asked if not url.startswith("file://")] == []
     assert wrong == []
 
@@ -198,6 +174,7 @@ def test_a_link_opens_the_executed_runbook(opened: Any, reports: Path) -> None:
 def test_a_card_of_the_board_leads_to_its_place(opened: Any, reports: Path) -> None:
     page = opened(reports / "day-1.html")
     page.get_by_role("region", name="The board").get_by_role("link").last.click()
+    page.wait_for_url(re.compile("#."))
     target = page.url.rpartition("#")[2]
     assert target
     assert page.locator(f"article[id='{target}']").is_visible()

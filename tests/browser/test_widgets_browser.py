@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -18,16 +16,7 @@ from small_event import METADATA, SmallEvent
 
 from kit import journal, paths
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 REPOSITORY = Path(__file__).parent.parent.parent
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 NEWS = "@jupyterlab/apputils-extension:announcements"  # a dialog over everything
 READY = """() => {
     const lab = window.jupyterapp, context = lab?.shell.currentWidget?.sessionContext;
@@ -36,10 +25,7 @@ READY = """() => {
         && lab.commands.hasCommand("notebook:run-all-cells");
 }"""  # what the indicator shows is "idle" before there is a kernel; then nothing would be run
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt-get install chromium, then run again"),
-]
+pytestmark = pytest.mark.browser
 
 
 def notebook(path: Path, *cells: str) -> None:
@@ -51,7 +37,7 @@ def notebook(path: Path, *cells: str) -> None:
 
 
 @pytest.fixture
-def lab(small_event: SmallEvent, tmp_path: Path) -> Iterator[str]:
+def lab(small_event: SmallEvent, tmp_path: Path, port: int) -> Iterator[str]:
     """JupyterLab in the small event; yields its address."""
     small_event.add("A")
     small_event.add("B", workstream="foundations")
@@ -61,8 +47,6 @@ def lab(small_event: SmallEvent, tmp_path: Path) -> Iterator[str]:
     settings = tmp_path / "jupyter" / "labconfig"
     settings.mkdir(parents=True)
     (settings / "page_config.json").write_text(json.dumps({"disabledExtensions": {NEWS: True}}))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     environment = {
         **os.environ,
         "JUPYTER_CONFIG_DIR": str(tmp_path / "jupyter"),
@@ -107,35 +91,25 @@ def lab(small_event: SmallEvent, tmp_path: Path) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}/lab/tree/board.ipynb"
     server.terminate()
     try:
-        server.wait(20)
+        server.wait(60)
     except subprocess.TimeoutExpired:
         server.kill()
         server.wait()
-    rest.join(10)
+    rest.join(60)
 
 
 @pytest.fixture
-def opened(lab: str, tmp_path: Path) -> Iterator[Any]:
+def opened(lab: str, context: Any) -> Iterator[Any]:
     """The notebook, open and its kernel ready; nothing may be asked of another machine, nothing go wrong in the page."""
-    from playwright.sync_api import sync_playwright
-
     asked: list[str] = []
     wrong: list[str] = []
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path / "chromium",
-            executable_path=CHROMIUM,
-            args=FLAGS,
-            viewport={"width": 1440, "height": 1000},
-        )
-        found = context.new_page()
-        found.set_default_timeout(60_000)
-        found.on("request", lambda request: asked.append(request.url))
-        found.on("pageerror", lambda error: wrong.append(str(error)))
-        found.goto(lab)
-        found.wait_for_function(READY)
-        yield found
-        context.close()
+    found = context(viewport={"width": 1440, "height": 1000}).new_page()
+    found.on("request", lambda request: asked.append(request.url))
+    found.on("pageerror", lambda error: wrong.append(str(error)))
+    found.goto(lab)
+    found.wait_for_function(READY)
+    yield found
+    found.close()
     own = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")
     assert asked
     assert [url for url in asked if not url.startswith(own)] == []
@@ -187,7 +161,7 @@ def test_a_click_in_jupyterlab_reaches_the_journal(opened: Any, small_event: Sma
     rows.fill("many")
     rows.press("Tab")
     opened.get_by_text("✗ A: rows is int, not 'many'.").wait_for()
-    assert opened.get_by_role("button", name="Run", exact=True).is_disabled()
+    opened.get_by_role("button", name="Run", exact=True).and_(opened.locator(":disabled")).wait_for()
     rows.fill("12")
     rows.press("Tab")
     opened.get_by_text("kit run A -p rows 12").wait_for()
