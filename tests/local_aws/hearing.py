@@ -1,12 +1,22 @@
-"""A queue that a rule's events come to, and what it heard."""
+"""A queue that a rule's events come to, what it heard, and what else comes a moment later."""
 
 from __future__ import annotations
 
 import json
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
-SECONDS = 20.0
+SECONDS = 60.0  # how long what surely comes may take where other tests keep the machine busy
+
+
+def soon(ask: Callable[[], Any], seconds: float = SECONDS) -> Any:
+    """What is asked for as soon as it is there; the last answer when the time is over."""
+    deadline = time.monotonic() + seconds
+    while not (found := ask()) and time.monotonic() < deadline:
+        threading.Event().wait(0.05)
+    return found
 
 
 def hearing_queue(sqs: Any, name: str, service: str = "events.amazonaws.com") -> tuple[str, str]:

@@ -3,14 +3,13 @@ from __future__ import annotations
 import json
 import re
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from hearing import heard, hearing_queue
+from hearing import heard, hearing_queue, soon
 
 from kit.local_aws import client as local_client
 from kit.local_aws.process import Server
@@ -18,6 +17,7 @@ from kit.local_aws.process import Server
 Boto = Callable[..., Any]
 SPACE = "Lab"
 PERIOD = 43200  # seconds; the end of a period is an evaluation of its own, and seldom in the middle of a test
+MOMENT = datetime.now(UTC)  # of all data that count, so that a period that ends meanwhile does not part them
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def described(boto: Boto, name: str) -> dict[str, Any]:
 
 
 def put(boto: Boto, name: str, *values: float, ago: float = 0, **more: Any) -> None:
-    moment = datetime.now(UTC) - timedelta(seconds=ago)
+    moment = MOMENT - timedelta(seconds=ago)
     data = [{"MetricName": name, "Value": value, "Timestamp": moment, **more} for value in values]
     boto("cloudwatch").put_metric_data(Namespace=SPACE, MetricData=data)
 
@@ -204,10 +204,16 @@ def test_a_change_of_state_tells_topics_the_event_bus_and_the_history(
     assert json.loads(heard(sqs, mail)[0]["Message"])["NewStateReason"] == "by hand"
     boto("cloudwatch").set_alarm_state(AlarmName=name, StateValue="OK", StateReason="again")
     assert heard(sqs, bus, seconds=1) == []  # it was OK already
-    items = boto("cloudwatch").describe_alarm_history(AlarmName=name, ScanBy="TimestampAscending")[
-        "AlarmHistoryItems"
-    ]
-    assert [item["HistoryItemType"] for item in items].count("Action") == 2
+
+    def history() -> list[dict[str, Any]]:
+        asked = {"AlarmName": name, "ScanBy": "TimestampAscending"}
+        return list(boto("cloudwatch").describe_alarm_history(**asked)["AlarmHistoryItems"])
+
+    def actions() -> int:
+        return [item["HistoryItemType"] for item in history()].count("Action")
+
+    assert soon(lambda: actions() == 2), actions()  # an action is noted once its message is sent
+    items = history()
     assert [item["HistorySummary"] for item in items if item["HistoryItemType"] == "StateUpdate"] == [
         "Alarm updated from INSUFFICIENT_DATA to ALARM",
         "Alarm updated from ALARM to OK",
@@ -231,10 +237,7 @@ def test_actions_that_are_off_or_cannot_be_done_are_said_and_not_done(
     watch(AlarmActions=["arn:aws:lambda:us-east-1:123456789012:function:f"])
     boto("cloudwatch").set_alarm_state(AlarmName=name, StateValue="OK", StateReason="calm")
     boto("cloudwatch").set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="loud")
-    deadline = time.monotonic() + 10
-    while not history() and time.monotonic() < deadline:
-        threading.Event().wait(0.05)
-    assert ["tell topics only" in said for said in history()] == [True]
+    assert ["tell topics only" in said for said in soon(history)] == [True]
 
 
 def test_many_writers_make_one_transition(boto: Boto, name: str, watch: Any, local_aws: Server) -> None:
@@ -244,7 +247,8 @@ def test_many_writers_make_one_transition(boto: Boto, name: str, watch: Any, loc
     def write() -> None:
         for value in range(10):
             session_client.put_metric_data(
-                Namespace=SPACE, MetricData=[{"MetricName": name, "Value": float(value)}]
+                Namespace=SPACE,
+                MetricData=[{"MetricName": name, "Value": float(value), "Timestamp": MOMENT}],
             )
 
     threads = [threading.Thread(target=write) for _ in range(4)]
@@ -266,10 +270,11 @@ def test_many_writers_make_one_transition(boto: Boto, name: str, watch: Any, loc
 def test_an_alarm_that_hears_nothing_more_changes_when_its_periods_end(
     boto: Boto, name: str, watch: Any
 ) -> None:
-    put(boto, name, 9.0, ago=28)
+    # Three periods are looked at: what is 20 seconds old counts for ten more at least, and for twenty at most.
+    moment = datetime.now(UTC) - timedelta(seconds=20)
+    datum = {"MetricName": name, "Value": 9.0, "Timestamp": moment}
+    boto("cloudwatch").put_metric_data(Namespace=SPACE, MetricData=[datum])
     alarm = watch(Period=10, TreatMissingData="notBreaching")
     assert alarm["StateValue"] == "ALARM"
-    deadline = time.monotonic() + 30
-    while described(boto, name)["StateValue"] == "ALARM" and time.monotonic() < deadline:
-        threading.Event().wait(0.5)
+    assert soon(lambda: described(boto, name)["StateValue"] != "ALARM")
     assert "treated as [NonBreaching]" in described(boto, name)["StateReason"]

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError, WaiterError
 from lab import TRUST, Lab
 from pipelining import definition, execution, model, start, steps, unique
 
-SOON = {"Delay": 1, "MaxAttempts": 60}
+SOON = {"Delay": 1, "MaxAttempts": 200}
 
 
 def pipeline(lab: Lab, step: str = "one", **more: Any) -> dict[str, Any]:

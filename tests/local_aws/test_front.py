@@ -100,7 +100,7 @@ def test_a_request_that_is_no_json_or_of_a_wrong_type_is_told_so(local_aws: Serv
 
 
 def _post(url: str, target: str, body: bytes) -> tuple[int, dict[str, Any]]:
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     signed = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/us-east-1/sagemaker/aws4_request, Signature=0"
     connection.request("POST", "/", body, {"X-Amz-Target": target, "Authorization": signed})
     response = connection.getresponse()
@@ -440,7 +440,7 @@ def test_errors_and_odd_names_pass_unchanged(boto: Boto) -> None:
 
 
 def test_one_connection_carries_many_requests(local_aws: Server) -> None:
-    connection = http.client.HTTPConnection(urlsplit(local_aws.url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(local_aws.url).netloc, timeout=60)
     for path, status in (("status", 200), ("nothing", 404), ("calls", 200), ("status", 200)):
         connection.request("POST", f"/_local/{path}", b'{"read": "also where it is of no use"}')
         response = connection.getresponse()
