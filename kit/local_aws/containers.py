@@ -51,6 +51,7 @@ PASSED_ON = (
 )
 
 Line = tuple[int, str]  # (milliseconds since 1970, text)
+_sweeping = threading.Lock()  # or the second of two first containers would remove the first one's folder
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,10 @@ def binds_ml() -> bool:
 def scratch(app: App, name: str) -> Path:
     """A path for a new container's folder; what an earlier server left behind is removed."""
     folder = app.folder / "jobs" / str(os.getpid())
-    if not folder.is_dir():
-        shutil.rmtree(folder.parent, ignore_errors=True)
+    with _sweeping:
+        if not folder.is_dir():
+            shutil.rmtree(folder.parent, ignore_errors=True)
+            folder.mkdir(parents=True)
     return folder / f"{name}-{uuid.uuid4().hex[:8]}"
 
 

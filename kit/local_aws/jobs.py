@@ -93,7 +93,8 @@ def begin(
             log.exception("%s %s", kind, name)
             failed(job, f"InternalServerError: {type(problem).__name__}: {problem}")
         finally:
-            _running.pop(key, None)
+            if _running.get(key) is job:  # and not the next one of its name
+                del _running[key]
             for container in job.containers:
                 container.remove()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -37,6 +38,9 @@ SAID = re.compile(
     r"(ERROR|Error|error|FATAL|fatal)\b[:\s]|.*: (command not found|No such file or directory|Permission denied)$"
 )
 
+# Of two groups that are made at once moto keeps the second, without the streams of the first.
+_making = threading.Lock()
+
 
 class LogStream:
     """One stream of a log group; the group and the stream are made with it."""
@@ -49,7 +53,8 @@ class LogStream:
             (self._logs.create_log_stream, {"logGroupName": group, "logStreamName": name}),
         ):
             try:
-                make(**names)
+                with _making:
+                    make(**names)
             except self._logs.exceptions.ResourceAlreadyExistsException:
                 continue
 
