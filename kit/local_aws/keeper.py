@@ -75,6 +75,7 @@ class Keeper:
         self._locks: dict[str, threading.Lock] = {}
         self._written: dict[Key, bytes] = {}
         self._making = threading.Lock()
+        self._ticking = threading.Lock()
         self._unkept: set[str] = set()
         self._segments = 0
         if state is not None:
@@ -102,14 +103,17 @@ class Keeper:
         """Keep what changed outside of calls, and the calls that CloudTrail remembers."""
         if self._state is None:
             return
-        taken = set(_loose)
-        _loose.difference_update(taken)
-        self._keep(taken, "", "", {})
-        calls, used = self._app.trail.taken()
-        if calls:
-            self._segments += 1
-            with contextlib.suppress(pickle.PicklingError, TypeError, AttributeError):
-                self._state.put({f"trail\x1f{self._segments:012d}": dumps(calls), "trail-used": dumps(used)})
+        with self._ticking:  # who closes the state ticks last, after what the clock has taken is kept
+            taken = set(_loose)
+            _loose.difference_update(taken)
+            self._keep(taken, "", "", {})
+            calls, used = self._app.trail.taken()
+            if calls:
+                self._segments += 1
+                with contextlib.suppress(pickle.PicklingError, TypeError, AttributeError):
+                    self._state.put(
+                        {f"trail\x1f{self._segments:012d}": dumps(calls), "trail-used": dumps(used)}
+                    )
 
     def close(self) -> None:
         """Keep everything that there is, and close the state."""

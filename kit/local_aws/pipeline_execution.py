@@ -107,6 +107,7 @@ class _Run:
             self._clients = Execution(
                 self._ctx.app, self._region, self._record()["_role"], "SageMakerPipelines"
             )
+            self._take_up()
             while not self._ctx.app.stopping.is_set():
                 since = self._store.version
                 if self._record()[STATUS] == "Stopping":
@@ -123,6 +124,12 @@ class _Run:
         except Exception as error:
             log.exception("pipeline execution %s", self._arn)
             self._end(f"InternalFailure: {error!r}")
+
+    def _take_up(self) -> None:
+        """Begin once more, and now, what another server was about to begin when it ended."""
+        for name, held in self._steps("Executing").items():
+            if not held.get("_job") and not held.get("_due"):
+                self._change(self._definition.steps[name], _due=now())
 
     # What is known
 

@@ -75,7 +75,8 @@ def status(folder: Path) -> Server | None:
     try:
         said = client.ask(known["url"], "status", timeout=START_SECONDS)
     except OSError as error:
-        if _holder(folder) is None:
+        # A process that ends closes its sockets and lets go of its lock one after the other.
+        if _within(STOP_SECONDS, lambda: _holder(folder) != pid):
             return None
         raise LocalAwsError(
             f"The local AWS at {known['url']} (process {pid}) does not answer: {error}",
