@@ -7,6 +7,7 @@ and "Understand custom prefixes for Amazon S3 objects".
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import logging
@@ -135,12 +136,14 @@ class Delivery:
         destination = self.stream.destinations[0]
         return self.stream, destination.get("ExtendedS3") or destination.get("S3") or {}
 
-    def wake(self, records: Iterable[bytes] = ()) -> None:
-        """There are records, these or some in the source."""
+    def wake(self, stream: Any, records: Iterable[bytes] = ()) -> None:
+        """There are records for moto's stream, these or some in its source."""
         moment = time.time()
         with self.changed:
+            self.stream = stream
             for record in records:
                 self._keep(moment, record)
+            self._read(stream)  # now, since the delivery stream may be deleted before the thread comes to it
             self.changed.notify_all()
             if not self.running:
                 self.running = True
@@ -258,7 +261,9 @@ def _source(ctx: Context, arn: str) -> Any:
 
 def _last(shard: Any) -> int:
     """The number of a shard's last record; moto counts from 1."""
-    return next(reversed(shard.records), 0)
+    while True:
+        with contextlib.suppress(RuntimeError):  # one more came between the two steps
+            return next(reversed(shard.records), 0)
 
 
 _deliveries: weakref.WeakKeyDictionary[App, dict[tuple[str, str], Delivery]] = weakref.WeakKeyDictionary()
@@ -357,7 +362,7 @@ def resume(app: App) -> None:
     for account, region, backend in list[Any](firehose_backends.iter_backends()):
         for stream in list(backend.delivery_streams.values()):
             if stream.source:
-                _delivery(Context(app, account, region), stream.delivery_stream_name).wake()
+                _delivery(Context(app, account, region), stream.delivery_stream_name).wake(stream)
 
 
 @after("kinesis", "PutRecord", "PutRecords")
@@ -366,7 +371,7 @@ def records_came(ctx: Context, params: dict[str, Any]) -> None:
     name = params.get("StreamName") or params.get("StreamARN", "").rpartition("/")[2]
     for stream in list(ctx.app.backend("firehose", ctx.region).delivery_streams.values()):
         if stream.source and stream.source["KinesisStreamARN"].rpartition("/")[2] == name:
-            _delivery(ctx, stream.delivery_stream_name).wake()
+            _delivery(ctx, stream.delivery_stream_name).wake(stream)
 
 
 def _direct(ctx: Context, name: str) -> Any:
@@ -388,7 +393,7 @@ def put_record_batch(ctx: Context, params: dict[str, Any]) -> Record:
     if not {"ExtendedS3", "S3"} & set(stream.destinations[0]):
         answer: Record = ctx.app.backend("firehose", ctx.region).put_record_batch(name, records)
         return answer
-    _delivery(ctx, name).wake(record["Data"] for record in records)
+    _delivery(ctx, name).wake(stream, (record["Data"] for record in records))
     responses = [{"RecordId": secrets.token_hex(96)} for _ in records]
     return {"FailedPutCount": 0, "Encrypted": False, "RequestResponses": responses}
 
