@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from boto3.session import Session
+from ports import quiet_port
 
 from kit.errors import LocalAwsError
 from kit.local_aws import client, process
@@ -30,7 +31,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     process.down(state)
 
 
-def until(holds: Callable[[], bool], seconds: float = 15) -> bool:
+def until(holds: Callable[[], bool], seconds: float = 60) -> bool:
     deadline = time.monotonic() + seconds
     while not holds() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -93,7 +94,7 @@ def test_many_who_ask_at_once_get_the_same_server(folder: Path) -> None:
     asking = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(6)]
     with ThreadPoolExecutor(4) as pool:
         here = {server.pid for server in pool.map(process.up, [folder] * 4)}
-    there = {int(one.communicate(timeout=60)[0]) for one in asking}
+    there = {int(one.communicate(timeout=200)[0]) for one in asking}
     assert len(here | there) == 1
 
 
@@ -117,10 +118,9 @@ def test_a_file_that_names_another_process_or_nothing_is_not_believed(folder: Pa
 
 
 def test_a_busy_port_is_told_in_two_lines(folder: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as busy:
-        port = busy.getsockname()[1]
-        with pytest.raises(LocalAwsError) as caught:
-            process.up(folder, port)
+    port = quiet_port()
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(LocalAwsError) as caught:
+        process.up(folder, port)
     assert f"port {port} cannot be used" in caught.value.message
     assert "free one" in caught.value.hint
     assert len(str(caught.value).splitlines()) == 2
@@ -155,7 +155,7 @@ def test_a_server_that_does_not_come_up_leaves_the_end_of_its_log_in_the_error(
 
 def test_a_server_ends_when_its_folder_is_deleted(folder: Path) -> None:
     server = process.up(folder)
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)  # as it ends, the server deletes a file or two of its own there
     assert until(lambda: not alive(server.pid))
     assert process.up(folder).pid != server.pid
 
@@ -195,7 +195,7 @@ def test_who_waits_is_let_go_when_the_server_ends(folder: Path) -> None:
     waiter.start()
     time.sleep(0.2)  # the request is on its way
     process.down(folder)
-    waiter.join(10)
+    waiter.join(30)
     assert not waiter.is_alive()
     assert len(ended) == 1
 
