@@ -406,7 +406,7 @@ def test_who_waits_for_a_resource_is_woken_by_its_status_and_by_nothing_else(ctx
     store.update(ctx, "TrainingJob", "j", TrainingJobStatus="InProgress")
     assert not woken.wait(0.1)
     store.update(ctx, "TrainingJob", "j", TrainingJobStatus="Completed")
-    assert woken.wait(5)
+    assert woken.wait(30)
     waiter.join()
 
 
