@@ -299,22 +299,20 @@ sys.path.insert(0, sys.argv[1])
 from fixtures import story
 plan = story.plan()
 events = story.events(plan, at_least=10_000)
-began = time.perf_counter()
+began = time.process_time()
 from kit import report
 page = report.day(plan, events, 3, home=Path(sys.argv[2]), now=dt.datetime(2026, 12, 3, 16, tzinfo=dt.UTC))
-print(time.perf_counter() - began, len(events), page)
+print(time.process_time() - began, len(events), page)
 """
 
 
 def test_ten_thousand_events_make_one_page_in_two_seconds(tmp_path: Path) -> None:
-    """A fresh process, what it imports included; about 0.6 s where this was written."""
+    """A fresh process, what it imports included: about 0.25 s of a processor where this was written.
+
+    To wait for one is not counted: others may be using the machine.
+    """
     command = [sys.executable, "-c", TEN_THOUSAND, str(Path(__file__).parent), str(tmp_path)]
-    times = []
-    for _ in range(3):  # others may be using the machine
-        told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.split()
-        assert int(told[1]) >= 10_000
-        assert seen(Path(told[2]).read_text(encoding="utf-8")).count("· ran ") > 3
-        times.append(float(told[0]))
-        if times[-1] < 2:
-            break
-    assert min(times) < 2
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240).stdout.split()
+    assert int(told[1]) >= 10_000
+    assert seen(Path(told[2]).read_text(encoding="utf-8")).count("· ran ") > 3
+    assert float(told[0]) < 2
