@@ -71,7 +71,7 @@ def served(reader: page.Reader) -> Iterator[int]:
         server.should_exit = True
         with contextlib.suppress(AttributeError):
             app.state.feed.close()
-        thread.join(10)
+        thread.join(60)
         listening.close()
 
 
@@ -79,7 +79,7 @@ def got(port: int, path: str) -> tuple[int, dict[str, str], str]:
     """Status, headers and body of a GET."""
     import http.client
 
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", path)
     answer = connection.getresponse()
     body = answer.read().decode()
@@ -191,29 +191,30 @@ def test_one_wrong_clock_does_not_move_the_wall_s(
 
 
 def test_a_plan_that_changes_is_followed_and_a_broken_one_is_told(
-    tmp_path: Path, book: journal.Journal, small_event: SmallEvent
+    tmp_path: Path, book: journal.Journal, clock: Clock, small_event: SmallEvent
 ) -> None:
     small_event.add("A")
     plan = plans.load()
-    reader = page.Reader(plan, book)
+    reader = page.Reader(plan, book, clock=clock)
     assert "</strong> of 1 done" in seen(reader)
     small_event.add("B")
-    _touch(plan.file)
+    _touch(plan.file, 1)
     assert "<b>B</b>" in seen(reader)
     good = plan.file.read_text()
     plan.file.write_text(good.replace("day: 1", "day: 7"))
-    _touch(plan.file)
+    _touch(plan.file, 2)
     html = seen(reader)
     assert "day: 7 is not in the event" in html
     assert "<b>B</b>" in html
     assert reader.look() is None
     plan.file.write_text(good)
-    _touch(plan.file)
+    _touch(plan.file, 3)
     assert "day: 7" not in seen(reader)
 
 
-def _touch(file: Path) -> None:
-    stamp = file.stat().st_mtime_ns + 1_000_000
+def _touch(file: Path, time: int) -> None:
+    """A stamp unlike those before: a file system may give two writes in a row the same."""
+    stamp = file.stat().st_mtime_ns + time * 1_000_000
     os.utime(file, ns=(stamp, stamp))
 
 
@@ -289,7 +290,7 @@ def test_sixty_viewers_are_served_by_one_reader(
         return [seconds for _, seconds in opened], updates
 
     with served(reader) as port:
-        paints, updates = asyncio.run(asyncio.wait_for(watch(port), 60))
+        paints, updates = asyncio.run(asyncio.wait_for(watch(port), 240))
     print(
         f"{VIEWERS} viewers: first data after {max(paints) * 1000:.0f} ms at most, an event after {max(updates) * 1000:.0f} ms"
     )
@@ -350,7 +351,7 @@ def test_it_cannot_be_written_to(reader: page.Reader) -> None:
 
     with served(reader) as port:
         for method in ("POST", "PUT", "DELETE"):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             connection.request(method, "/")
             assert connection.getresponse().status == 405
             connection.close()
@@ -398,7 +399,7 @@ def test_it_streams_through_a_proxy_that_strips_a_prefix(reader: page.Reader, bo
             return html
 
     with served(reader) as port:
-        assert "Start training" in asyncio.run(asyncio.wait_for(watch(port), 20))
+        assert "Start training" in asyncio.run(asyncio.wait_for(watch(port), 240))
 
 
 # The command
@@ -431,11 +432,11 @@ def test_it_ends_at_once_though_viewers_are_connected(small_event: SmallEvent, h
             left = await asyncio.gather(*(viewer.reader.read() for viewer in viewers))
             for viewer in viewers:
                 viewer.close()
-            await asyncio.to_thread(process.wait, 10)
+            await asyncio.to_thread(process.wait, 60)
             return time.monotonic() - began, left
 
-        seconds, _ = asyncio.run(asyncio.wait_for(watch(), 30))
-        assert seconds < 2
+        seconds, _ = asyncio.run(asyncio.wait_for(watch(), 240))
+        assert seconds < 10  # 0.2 where nothing else runs
         assert process.returncode == (0 if how is signal.SIGINT else -how)
         out, err = process.communicate()
         assert err == ""
@@ -450,7 +451,7 @@ def test_a_busy_port_is_said_in_two_lines(small_event: SmallEvent) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         process = kit_page("--port", str(port))
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=240)
     assert (process.returncode, out) == (2, "")
     lines = err.splitlines()
     assert len(lines) == 2
