@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 
 def test_waiting_ends_when_it_is_there_or_too_late() -> None:
     answers = iter([False, False, True])
-    assert groups.seconds_until(lambda: next(answers), 0.001, 5) < 5
+    assert groups.seconds_until(lambda: next(answers), 0.001, 60) < 60
     with pytest.raises(KitError, match="Nothing came in 0 seconds"):
         groups.seconds_until(lambda: False, 0.001, 0.0)
 
@@ -137,9 +137,9 @@ def test_the_data_engineer_may_do_all_that_the_runbook_does_and_no_more(engineer
     status = groups.seconds_until(
         lambda: sagemaker.describe_feature_group(FeatureGroupName=name)["FeatureGroupStatus"] == "Created",
         0.02,
-        20,
+        120,
     )
-    assert status < 20
+    assert status < 120
     for one, moment, x in (("a", 100.0, 1.0), ("a", 200.0, 2.0), ("b", 100.0, 3.0)):
         entry = {"FeatureGroupName": name, "Record": record(one, moment, x)}
         assert not runtime.batch_write_record(Entries=[entry])["Errors"]
@@ -172,10 +172,12 @@ def test_the_data_engineer_may_do_all_that_the_runbook_does_and_no_more(engineer
     with pytest.raises(ClientError, match="AccessDenied"):
         sagemaker.create_feature_group(**group_of(engineer, "payments"))
 
+    keys = [one["Key"] for one in s3.list_objects_v2(Bucket=bucket, Prefix="eba/d6/offline/")["Contents"]]
+    assert len({key.rpartition("/")[0] for key in keys}) == 1, "both event times are of one hour"
     gone = groups.removed(engineer, name, 0.02)
     assert gone[0] == f"the group {name}"
     assert gone[1].startswith("the table eba_d6_features_")
-    assert gone[2] == "1 files", "both event times are of one hour"
+    assert gone[2] == f"{len(keys)} files", "one, unless there was a pause between two records"
     assert groups.removed(engineer, name, 0.02) == []
     left = s3.list_objects_v2(Bucket=bucket, Prefix="eba/d6/offline/").get("Contents", [])
     assert left == []
@@ -193,7 +195,7 @@ def asked(athena: Any, sql: str, bucket: str, group: str) -> list[list[str]]:
         found: dict[str, Any] = athena.get_query_execution(QueryExecutionId=query)["QueryExecution"]["Status"]
         return found
 
-    groups.seconds_until(lambda: state()["State"] in ("SUCCEEDED", "FAILED"), 0.05, 60)
+    groups.seconds_until(lambda: state()["State"] in ("SUCCEEDED", "FAILED"), 0.05, 240)
     assert state()["State"] == "SUCCEEDED", state()
     rows = athena.get_query_results(QueryExecutionId=query)["ResultSet"]["Rows"]
     return [[value["VarCharValue"] for value in row["Data"]] for row in rows]

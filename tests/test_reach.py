@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
 from jobs import load
 from small_event import SmallEvent
@@ -32,7 +33,11 @@ def test_the_services_of_this_events_runbooks_are_read_from_their_titles() -> No
     assert "event" in used["resourcegroupstaggingapi"]
 
 
-def test_every_service_of_this_event_is_asked_and_answers(session: Any) -> None:
+def test_every_service_of_this_event_is_asked_and_answers(
+    session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The local AWS loads a service when it is first asked of it, which takes its time on a busy machine.
+    monkeypatch.setattr(reach, "PATIENCE", reach.PATIENCE.merge(Config(read_timeout=120)))
     used = reach.services(PLAN, ROOT)
     found = reach.network(session, used)
     assert {one.what for one in found} == set(used)
