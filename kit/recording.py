@@ -46,6 +46,7 @@ class Runbook:
         self.run = os.environ.get(RUN, "")
         self.checks: dict[str, checks.Check] = {}
         self._journal = journal.here(target)
+        self._drawn: set[str] = set()
         self._began = time.monotonic()
         self._record("started", run=self.run, notebook=self.card.notebook)
 
@@ -122,7 +123,10 @@ class Runbook:
 
     def name(self, stem: str) -> str:
         """`rb.name("train")` -> `eba-d2-train-0c3f9a`: a resource name that no other run uses."""
-        end = f"{self.team}-{secrets.token_hex(3)}" if self.team else secrets.token_hex(3)
+        while (drawn := secrets.token_hex(3)) in self._drawn:  # by chance, it was drawn before
+            pass
+        self._drawn.add(drawn)
+        end = f"{self.team}-{drawn}" if self.team else drawn
         return f"{_slug(f'eba-{self.card.id}-{stem}')[: 56 - len(end)]}-{end}"
 
     def own(self, name: str) -> str:
