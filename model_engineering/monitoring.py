@@ -117,7 +117,7 @@ def send(
 def _next_second() -> datetime:
     """The next whole second, once it has begun: data capture writes times without their fractions."""
     end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
-    time.sleep((end - datetime.now(UTC)).total_seconds())
+    time.sleep(max(0.0, (end - datetime.now(UTC)).total_seconds()))  # it may have begun meanwhile
     return end
 
 
