@@ -56,7 +56,7 @@ class Kernel:
             client = self._manager.client()
             client.start_channels(stdin=False, hb=False)
             try:
-                client.wait_for_ready(timeout=60)
+                client.wait_for_ready(timeout=300)  # one that died is told at once
                 # Names stay unbound: the module cache is what is warmed. The notebook's own imports report errors.
                 warm = f"exec({imports(self.notebook)!r}, {{}})"
                 client.execute(warm, silent=True, store_history=False, stop_on_error=False)

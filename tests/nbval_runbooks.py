@@ -47,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "-m",
                 "pytest",
                 "--nbval-lax",
+                "--nbval-kernel-startup-timeout=240",
                 "-p",
                 "no:xdist",
                 "-p",

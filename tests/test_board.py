@@ -615,7 +615,7 @@ def test_after_writers_at_once_the_file_holds_everything(tmp_path: Path) -> None
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join(60)
+        writer.join(240)
         assert writer.exitcode == 0
     assert json.loads((tmp_path / "board" / "board.json").read_text())["counts"][DOING] == len(PLAN.cards)
     assert sorted(f.name for f in (tmp_path / "board").iterdir()) == ["board.json", "board.md"]

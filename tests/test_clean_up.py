@@ -125,7 +125,7 @@ def test_what_the_event_made_goes_and_a_second_run_has_nothing_to_do(room: Room)
     names = {f"{thing.kind.id} {thing.name}" for thing in things}
     assert {"s3.Bucket of-the-event", "sqs.Queue of-the-event", "events.Rule of-the-event"} <= names
     assert any(name.startswith("sagemaker.App ") for name in names), "an application is the domain's"
-    outcomes = clean_up.deleted(things, room.session, poll=0.1, patience=10)
+    outcomes = clean_up.deleted(things, room.session, poll=0.1, patience=120)
     assert {one.became for one in outcomes} == {"deleted"}, clean_up.told(outcomes)
     assert clean_up.left(room.everything()) == []
     assert clean_up.deleted(room.everything(), room.session) == []
@@ -148,7 +148,7 @@ def test_what_somebody_else_made_is_never_touched(room: Room) -> None:
     before = clean_up.others(room.session, things)
     assert ("kinesis", "of-others", True) in before
     assert ("iam", "OfOthers", False) in before
-    clean_up.deleted(things, room.session, poll=0.1, patience=10)
+    clean_up.deleted(things, room.session, poll=0.1, patience=120)
     assert set(before) <= set(clean_up.others(room.session, []))
     room.noting = False
     room.client("s3").delete_bucket(Bucket="of-others")  # it would be seen
@@ -182,7 +182,7 @@ def test_a_deletion_that_is_refused_is_told_and_the_rest_goes_on(room: Room) -> 
     room.client("iam").create_role(RoleName="OfOthers", AssumeRolePolicyDocument=TRUST)
     room.client("iam").attach_role_policy(RoleName="OfOthers", PolicyArn=policy)
     room.noting = True
-    outcomes = clean_up.deleted(room.everything(), room.session, poll=0.1, patience=10)
+    outcomes = clean_up.deleted(room.everything(), room.session, poll=0.1, patience=120)
     [refused] = [one for one in clean_up.told(outcomes) if one["became"] != "deleted"]
     assert (refused["what"], refused["became"]) == ("iam.Policy policy/OfTheEvent", "refused")
     assert "attached" in refused["why"] or "Cannot delete" in refused["why"], refused
@@ -312,7 +312,7 @@ def test_a_service_that_refuses_to_tell_is_said_and_the_rest_goes_on(room: Room)
     unknown = clean_up.unknown(things)
     assert {line.partition(" ")[0] for line in unknown} == {"kinesis.Stream", "sagemaker.Domain"}
     assert "kinesis" not in {service for service, _, _ in clean_up.others(few, things)}
-    outcomes = clean_up.told(clean_up.deleted(things, few, poll=0.1, patience=3))
+    outcomes = clean_up.told(clean_up.deleted(things, few, poll=0.1, patience=120))
     refused = {one["what"].partition(" ")[0] for one in outcomes if one["became"] == "refused"}
     assert {"kinesis.Stream", "sagemaker.Domain"} <= refused
     assert "s3.Bucket of-the-event" in {one["what"] for one in outcomes if one["became"] == "deleted"}

@@ -266,7 +266,7 @@ def test_a_live_demonstration_comes_to_the_same_end(event_folder: Path) -> None:
 
 def test_ctrl_c_ends_a_live_demonstration_between_two_events(event_folder: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "kit", "demo", "--live", "20"],
+        [sys.executable, "-m", "kit", "demo", "--live", "60"],
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         text=True,
@@ -277,7 +277,7 @@ def test_ctrl_c_ends_a_live_demonstration_between_two_events(event_folder: Path)
     while len(book.snapshot()) < 10:
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=240)
     assert process.returncode == 0
     told = book.snapshot()
     assert told == demo.events(PLAN)[: len(told)]

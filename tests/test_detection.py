@@ -56,7 +56,7 @@ def test_a_bucket_that_takes_plain_connections_breaks_the_rule(here: Here, trail
     config.put_config_rule(ConfigRule=rule)
     config.start_config_rules_evaluation(ConfigRuleNames=[rule["ConfigRuleName"]])
     found = guardrails.wait_for(
-        lambda: detection.verdicts(config, rule["ConfigRuleName"]), "a verdict", 0.1, 10
+        lambda: detection.verdicts(config, rule["ConfigRuleName"]), "a verdict", 0.1, 120
     )
     assert found["eba-plain"] == "NON_COMPLIANT"
     assert found["eba-logs"] == "COMPLIANT"
@@ -108,7 +108,7 @@ def test_the_event_of_an_opened_bucket_reaches_the_queue_and_is_worked_on_once(
 
     assert detection.taken_off(sqs, queue, work) == []
     s3.delete_public_access_block(Bucket="eba-accident")
-    assert guardrails.wait_for(lambda: detection.taken_off(sqs, queue, work), "the event", 0.1, 10) == [
+    assert guardrails.wait_for(lambda: detection.taken_off(sqs, queue, work), "the event", 0.1, 120) == [
         "eba-accident"
     ]
     left = json.dumps(detection.taken_off(sqs, queue, work))  # the remedy's own event changes nothing

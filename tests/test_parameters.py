@@ -116,7 +116,7 @@ def test_the_button_runs_it_with_what_was_filled_in(fields: widgets.Fields) -> N
     fields.run.click()
     thread = fields.thread
     assert thread is not None
-    thread.join(120)
+    thread.join(240)
     assert "✓ 1/1  A · Card A" in fields.output.value
     assert fields.printed[-1] == "Done."
     assert not fields.run.disabled
@@ -131,7 +131,7 @@ def test_a_run_that_fails_says_so(fields: widgets.Fields, small_event: SmallEven
     small_event.add("B")
     fields.run.click()
     assert fields.thread is not None
-    fields.thread.join(60)
+    fields.thread.join(240)
     assert "A needs B, which is not done." in fields.output.value
     assert fields.printed[-1] == "It ended with exit code 2."
 

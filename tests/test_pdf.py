@@ -69,7 +69,7 @@ def test_a_browser_that_does_not_print_is_told(
 
 def test_a_browser_that_hangs_is_ended(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pdf, "SECONDS", 0.2)
-    monkeypatch.setenv(pdf.BROWSER, stand_in(tmp_path, "exec sleep 5"))
+    monkeypatch.setenv(pdf.BROWSER, stand_in(tmp_path, "exec sleep 600"))
     with pytest.raises(KitError, match="took longer than"):
         pdf.printed(page)
 

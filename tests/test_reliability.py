@@ -40,7 +40,7 @@ def kit(*arguments: str, user: str = "ann") -> subprocess.CompletedProcess[str]:
         env=os.environ | {"KIT_USER": user},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
 
@@ -50,14 +50,14 @@ def at_once(count: int, work: Callable[[int], None]) -> None:
     begin = CONTEXT.Barrier(count)
 
     def run(n: int) -> None:
-        begin.wait(60)
+        begin.wait(240)
         work(n)
 
     children = [CONTEXT.Process(target=run, args=(n,)) for n in range(count)]
     for child in children:
         child.start()
     for child in children:
-        child.join(120)
+        child.join(240)
         assert child.exitcode == 0
 
 

@@ -277,7 +277,8 @@ def test_nbval_fails_on_a_wrong_stored_output(tmp_path: Path) -> None:
         path.write_text(
             json.dumps({"cells": [cell], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5})
         )
-        command = [sys.executable, "-m", "pytest", "-q", "--nbval-lax", "-p", "no:cacheprovider", str(path)]
+        command = [sys.executable, "-m", "pytest", "-q", "--nbval-lax", "-p", "no:cacheprovider"]
+        command += ["--nbval-kernel-startup-timeout=240", str(path)]
         results[name] = subprocess.run(command, cwd=paths.root(), capture_output=True, text=True, check=False)
     assert results["right"].returncode == 0, results["right"].stdout
     assert results["wrong"].returncode == 1

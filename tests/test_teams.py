@@ -195,7 +195,7 @@ def kit_for(team: str, *arguments: str) -> subprocess.Popen[str]:
 
 def ended(*commands: subprocess.Popen[str]) -> list[str]:
     """What each of the commands said; all went well."""
-    told = [command.communicate(timeout=120) for command in commands]
+    told = [command.communicate(timeout=240) for command in commands]
     assert [command.returncode for command in commands] == [0] * len(commands), told
     return [out for out, _ in told]
 
@@ -237,7 +237,7 @@ def test_whose_card_it_is_must_be_said(
         kit.runbook("A")
     assert hint in refused.value.hint
     ran = kit_for(team, "run", "A")
-    _, error = ran.communicate(timeout=60)
+    _, error = ran.communicate(timeout=240)
     assert (ran.returncode, len(error.splitlines())) == (2, 2)
     assert journal.here().snapshot() == []
 

@@ -218,7 +218,7 @@ def test_it_refreshes_by_itself_once_however_often_the_cell_is_run(
         views[2].close()
 
     async def until(holds: Any) -> None:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 120
         while not holds():
             assert time.monotonic() < end
             await asyncio.sleep(0.01)
@@ -241,7 +241,7 @@ asyncio.run(notebook())
 journal.here().append("noted", "A", text="after the loop")
 """
     ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=240
     )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
