@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hearing import soon
 
 from kit.local_aws import containers
 from kit.local_aws.containers import Container, Ending, binds_ml
@@ -35,7 +36,7 @@ def container(
 
 
 def run(
-    container: Container, *command: str, seconds: float | None = 30, variables: dict[str, str] | None = None
+    container: Container, *command: str, seconds: float | None = 120, variables: dict[str, str] | None = None
 ) -> tuple[Ending, list[str]]:
     """How the command ended, and the lines it printed."""
     lines: list[str] = []
@@ -44,17 +45,32 @@ def run(
     return ending, lines
 
 
-def python(
-    container: Container, code: str, *arguments: str, seconds: float | None = 30
-) -> tuple[Ending, list[str]]:
-    return run(container, sys.executable, "-c", code, *arguments, seconds=seconds)
+def python(container: Container, code: str, *arguments: str) -> tuple[Ending, list[str]]:
+    return run(container, sys.executable, "-c", code, *arguments)
 
 
-def gone(pids: list[int], seconds: float = 10) -> bool:
-    """Whether these processes end within the time."""
-    found = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
-    _, alive = psutil.wait_procs(found, timeout=seconds)
-    return not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
+def timed(container: Container, code: str) -> tuple[Ending, list[str]]:
+    """How Python ended whose half second began when it had printed "on", which it does after `code`; it would sleep on."""
+    lines: list[str] = []
+    waits = (
+        f"import sys, time\n{code}\nprint('on', flush=True)\nopen(sys.argv[1], 'w').close()\ntime.sleep(240)"
+    )
+    container.start([sys.executable, "-c", waits, "/opt/ml/begun"], BASE)
+    assert soon((container.folder / "begun").exists)
+    ending = container.follow(0.5, lambda batch: lines.extend(text for _, text in batch))
+    return ending, lines
+
+
+def running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def gone(pids: list[int]) -> bool:
+    """Whether these processes end in time."""
+    return bool(soon(lambda: not any(map(running, pids))))
 
 
 def test_the_folder_is_opt_ml_in_arguments_and_variables(container: Container) -> None:
@@ -62,7 +78,7 @@ def test_the_folder_is_opt_ml_in_arguments_and_variables(container: Container) -
     code = "import os,sys; print(open(sys.argv[1]).read(), open(os.environ['WHERE'] + '/word').read()); open(sys.argv[2],'w').write('made')"
     lines: list[str] = []
     container.start([sys.executable, "-c", code, "/opt/ml/word", "/opt/ml/out"], {**BASE, "WHERE": "/opt/ml"})
-    ending = container.follow(30, lambda batch: lines.extend(text for _, text in batch))
+    ending = container.follow(120, lambda batch: lines.extend(text for _, text in batch))
     assert (ending.code, lines) == (0, ["hello hello"])
     assert (container.folder / "out").read_text() == "made"
     assert not Path("/opt/ml/word").exists()
@@ -127,7 +143,7 @@ def test_output_arrives_while_the_command_runs_and_the_last_line_needs_no_end(co
     code = "import sys; print('first', flush=True); sys.stdin.read(); sys.stderr.write('second\\n'); sys.stdout.write('dritte ä')"
     batches: list[list[str]] = []
     container.start([sys.executable, "-c", code], BASE)
-    container.follow(30, lambda batch: batches.append([text for _, text in batch]))
+    container.follow(120, lambda batch: batches.append([text for _, text in batch]))
     assert [text for batch in batches for text in batch] == ["first", "second", "dritte ä"]
 
 
@@ -146,24 +162,23 @@ def test_a_hundred_thousand_lines_are_all_handed_on(container: Container) -> Non
 
 def test_a_command_whose_time_is_up_is_ended(container: Container) -> None:
     began = time.monotonic()
-    ending, lines = python(container, "import time; print('on', flush=True); time.sleep(60)", seconds=0.5)
+    ending, lines = timed(container, "")
     assert (ending.timed_out, ending.told, ending.code, lines) == (True, True, 143, ["on"])
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 120
 
 
 def test_a_command_that_ignores_the_signal_is_killed_after_the_grace(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(containers, "GRACE", 0.3)
-    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
-    assert python(container, code, seconds=0.5)[0].code == 137
+    assert timed(container, "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)")[0].code == 137
 
 
 def test_a_command_may_clean_up_when_it_is_stopped(container: Container) -> None:
     code = (
         "import signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: (print('saved', flush=True), sys.exit(7)))\n"
-        "print('ready', flush=True)\ntime.sleep(60)"
+        "print('ready', flush=True)\ntime.sleep(240)"
     )
     seen: list[str] = []
 
@@ -173,7 +188,7 @@ def test_a_command_may_clean_up_when_it_is_stopped(container: Container) -> None
             container.stop()
 
     container.start([sys.executable, "-c", code], BASE)
-    ending = container.follow(30, take)
+    ending = container.follow(120, take)
     assert (ending.code, ending.told, seen) == (7, True, ["ready", "saved"])
 
 
@@ -187,7 +202,7 @@ def test_one_that_was_stopped_before_is_not_started(container: Container) -> Non
 FAMILY = """
 import subprocess, sys
 for apart in (False, True) if sys.platform == "linux" else (False,):
-    print(subprocess.Popen(["sleep", "60"], start_new_session=apart).pid, flush=True)
+    print(subprocess.Popen(["sleep", "240"], start_new_session=apart).pid, flush=True)
 """
 
 
@@ -199,7 +214,7 @@ def test_what_the_command_started_ends_with_it(container: Container) -> None:
 
 
 def test_removing_a_container_ends_it_and_takes_its_folder(container: Container) -> None:
-    container.start(["/bin/sh", "-c", "sleep 60"], BASE)
+    container.start(["/bin/sh", "-c", "sleep 240"], BASE)
     init = psutil.Process(container.pid)
     container.remove()
     assert not init.is_running()
@@ -212,14 +227,14 @@ from pathlib import Path
 from kit.local_aws.containers import Container
 container = Container(Path(sys.argv[1]))
 container.start([sys.executable, "-c", sys.argv[2]], {"PATH": os.environ["PATH"]})
-container.follow(60, lambda batch: print(container.pid, *(text for _, text in batch), flush=True))
+container.follow(240, lambda batch: print(container.pid, *(text for _, text in batch), flush=True))
 """
 
 
 @pytest.mark.parametrize("mode", ["bind", "replace"])
 def test_nothing_is_left_when_the_server_is_killed(tmp_path: Path, mode: str) -> None:
     environment = {**os.environ, "KIT_OPT_ML": mode}
-    script = FAMILY + "import time; time.sleep(60)"
+    script = FAMILY + "import time; time.sleep(240)"
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path / "job"), script],
         stdout=subprocess.PIPE,
