@@ -2,15 +2,13 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from hearing import heard, hearing_queue
+from hearing import heard, hearing_queue, soon
 
 from kit.local_aws import client as local_client
 from kit.local_aws.process import Server
@@ -57,14 +55,6 @@ def role(boto: Boto, name: str, *actions: str, trusts: str = "events.amazonaws.c
     return str(arn)
 
 
-def within(seconds: float, holds: Callable[[], Any]) -> Any:
-    """What it answers as soon as it is something, or the last answer when the time is over."""
-    deadline = time.monotonic() + seconds
-    while not (found := holds()) and time.monotonic() < deadline:
-        threading.Event().wait(0.05)
-    return found
-
-
 def counted(boto: Boto, name: str, metric: str) -> float:
     """The sum of one of EventBridge's own metrics of a rule."""
     now = datetime.now(UTC)
@@ -90,7 +80,7 @@ def test_an_event_comes_to_a_queue_in_the_form_of_aws(
     assert datetime.now(UTC) - datetime.strptime(moment, "%Y-%m-%dT%H:%M:%SZ").replace(
         tzinfo=UTC
     ) < timedelta(minutes=1)
-    assert within(5, lambda: counted(boto, name, "Invocations")) == 1
+    assert soon(lambda: counted(boto, name, "Invocations")) == 1
     assert counted(boto, name, "FailedInvocations") == 0
 
 
@@ -180,7 +170,7 @@ def test_what_the_policy_of_a_target_does_not_allow_fails_and_goes_to_the_dead_l
     assert "does not let events.amazonaws.com" in letters[0]["attributes"]["ERROR_MESSAGE"]
     assert {one["attributes"]["TARGET_ARN"] for one in letters} == {arn, topic}
     assert heard(sqs, closed, seconds=1) == []
-    assert within(5, lambda: counted(boto, name, "InvocationsSentToDlq")) == 2
+    assert soon(lambda: counted(boto, name, "InvocationsSentToDlq") == 2)  # one after the other
     assert counted(boto, name, "FailedInvocations") == 2
 
 
@@ -236,12 +226,12 @@ def test_a_pipeline_is_started_with_parameters_of_the_event(
     may = role(boto, f"{name[-50:]}-may", "sagemaker:StartPipelineExecution")
     rule({"Arn": pipeline, "RoleArn": may, "SageMakerPipelineParameters": given})
     tell(boto, name, month="2026-03")
-    (execution,) = within(20, lambda: started(boto, name))
+    (execution,) = soon(lambda: started(boto, name))
     arn = execution["PipelineExecutionArn"]
     held = boto("sagemaker").list_pipeline_parameters_for_execution(PipelineExecutionArn=arn)
     assert held["PipelineParameters"] == [{"Name": "Month", "Value": "2026-03"}]
     tell(boto, name, other="2026-04")
-    assert within(10, lambda: counted(boto, name, "FailedInvocations")) == 1
+    assert soon(lambda: counted(boto, name, "FailedInvocations")) == 1
     assert len(started(boto, name)) == 1
 
 
@@ -273,7 +263,7 @@ def test_a_scheduled_rule_can_be_fired_and_hears_no_other_events(
     tell(boto, name)
     said = fire(local_aws, name)
     assert said == {"arn": made["RuleArn"], "targets": [arn]}
-    (event,) = heard(boto("sqs"), url, seconds=10)
+    (event,) = heard(boto("sqs"), url)
     assert (event["detail-type"], event["source"], event["resources"], event["detail"]) == (
         "Scheduled Event", "aws.events", [made["RuleArn"]], {},
     )  # fmt: skip
@@ -286,7 +276,8 @@ def test_a_scheduled_rule_can_be_fired_and_hears_no_other_events(
 def test_a_schedule_that_comes_due_tells_its_target(boto: Boto, name: str) -> None:
     url, arn = hearing_queue(boto("sqs"), name, "scheduler.amazonaws.com")
     may = role(boto, name, "sqs:SendMessage", trusts="scheduler.amazonaws.com")
-    moment = (datetime.now(UTC) + timedelta(seconds=3)).strftime("%Y-%m-%dT%H:%M:%S")
+    # Late enough for the schedule to be there in time: one that is made after its moment never comes due.
+    moment = (datetime.now(UTC) + timedelta(seconds=10)).strftime("%Y-%m-%dT%H:%M:%S")
     asked: dict[str, Any] = {
         "Name": name,
         "FlexibleTimeWindow": {"Mode": "OFF"},
@@ -309,7 +300,7 @@ def test_a_schedule_calls_an_action_of_another_service_as_its_role(
         Name=name, FlexibleTimeWindow={"Mode": "OFF"}, ScheduleExpression="cron(0 6 * * ? *)", Target=target
     )
     fire(local_aws, name)
-    assert within(10, lambda: boto("sqs").list_queues(QueueNamePrefix=name).get("QueueUrls"))
+    assert soon(lambda: boto("sqs").list_queues(QueueNamePrefix=name).get("QueueUrls"))
 
 
 @pytest.mark.parametrize("expression", ["rate(1 minutes)", "cron(0 10 * * *)", "cron(61 0 * * ? *)"])
@@ -366,15 +357,10 @@ def test_a_metric_filter_counts_the_calls_that_a_trail_writes_and_the_alarm_ring
         boto("sts").assume_role(RoleArn=door, RoleSessionName="me")
 
     def rings() -> bool:
-        return bool(cloudwatch.describe_alarms(AlarmNames=[name], StateValue="ALARM")["MetricAlarms"])
+        (alarm,) = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
+        return bool(alarm["StateValue"] == "ALARM")
 
-    assert within(
-        15,
-        lambda: (
-            rings()
-            and cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"] == "ALARM"
-        ),
-    )
+    assert soon(rings)
     written = logs.filter_log_events(logGroupName=f"/{name}")["events"]
     assert "AssumeRole" in {json.loads(one["message"])["eventName"] for one in written}
     trail.stop_logging(Name="watching")
