@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from endpoints import create_config, create_endpoint, create_model, invoke, moody
+from hearing import soon
 from lab import Lab
 
 NAMES = [
@@ -50,12 +50,12 @@ def statistics(lab: Lab, name: str, **of: str) -> dict[str, float]:
     return answer["Datapoints"][0] if answer["Datapoints"] else dict.fromkeys(wanted, 0.0)
 
 
-def counted(lab: Lab, wanted: int, **of: str) -> None:
-    """Wait until so many invocations are counted."""
-    end = time.monotonic() + 15
-    while statistics(lab, "Invocations", **of)["Sum"] < wanted:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+def counted(lab: Lab, wanted: int, config: str, **of: str) -> None:
+    """Wait until so many invocations are counted in every metric: CloudWatch gets one after the other."""
+    kinds = [(name, more) for name in NAMES for more in ({}, {"EndpointConfigName": config})]
+    assert soon(
+        lambda: all(statistics(lab, name, **of, **more)["SampleCount"] >= wanted for name, more in kinds)
+    )
 
 
 def test_each_invocation_is_counted_with_its_outcome_and_its_times(lab: Lab) -> None:
@@ -66,7 +66,7 @@ def test_each_invocation_is_counted_with_its_outcome_and_its_times(lab: Lab) -> 
         with pytest.raises(ClientError, match="ModelError"):
             invoke(lab, name, body, ContentType="text/csv")
     of = {"EndpointName": name, "VariantName": "All"}
-    counted(lab, 5, **of)
+    counted(lab, 5, config, **of)
     for more in ({}, {"EndpointConfigName": config}):
         found = {each: statistics(lab, each, **of, **more) for each in NAMES}
         assert {each: row["Sum"] for each, row in found.items() if "Latency" not in each} == {
@@ -78,7 +78,7 @@ def test_each_invocation_is_counted_with_its_outcome_and_its_times(lab: Lab) -> 
         assert found["Invocation4XXErrors"]["Average"] == pytest.approx(0.2)
         assert found["ModelLatency"]["SampleCount"] == 5
         assert found["ModelLatency"]["Unit"] == "Microseconds"
-        assert 200_000 <= found["ModelLatency"]["Maximum"] < 5_000_000
+        assert 200_000 <= found["ModelLatency"]["Maximum"] < 60_000_000
         assert 100 <= found["ModelLatency"]["Minimum"] < 200_000
         assert 0 < found["OverheadLatency"]["Average"] < 1_000_000
 
@@ -87,7 +87,7 @@ def test_metrics_are_listed_with_their_dimensions_and_answer_a_query(lab: Lab) -
     name, config = serve(lab)
     invoke(lab, name, "1", ContentType="text/csv")
     of = {"EndpointName": name, "VariantName": "All"}
-    counted(lab, 1, **of)
+    counted(lab, 1, config, **of)
     cloudwatch = lab.client("cloudwatch")
     listed = cloudwatch.list_metrics(
         Namespace="AWS/SageMaker", Dimensions=[{"Name": "EndpointName", "Value": name}]
@@ -114,11 +114,12 @@ def test_metrics_are_listed_with_their_dimensions_and_answer_a_query(lab: Lab) -
 
 
 def test_many_at_once_are_all_counted(lab: Lab) -> None:
-    name, _ = serve(lab)
+    name, config = serve(lab)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: invoke(lab, name, str(n), ContentType="text/csv"), range(400)))
     of = {"EndpointName": name, "VariantName": "All"}
-    counted(lab, 400, **of)
+    counted(lab, 400, config, **of)
+    assert statistics(lab, "Invocations", **of)["Sum"] == 400
     assert statistics(lab, "ModelLatency", **of)["SampleCount"] == 400
 
 
