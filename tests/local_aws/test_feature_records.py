@@ -179,8 +179,8 @@ def test_a_record_goes_only_to_the_stores_that_it_is_for(make_group: Callable[..
 
 
 def test_reads_and_writes_are_quick(online_group: Group) -> None:
-    """Median of 200 calls each, over HTTP; the bounds are ten times what an idle machine needs."""
-    took: dict[str, list[float]] = {"put": [], "get": []}
+    """Median of 200 calls each, over HTTP, beside that of a call that only tells of the group: they take as long, and may ten times that."""
+    took: dict[str, list[float]] = {"put": [], "get": [], "describe": []}
     for i in range(200):
         began = time.perf_counter()
         online_group.put(f"k{i}", START, i)
@@ -188,5 +188,9 @@ def test_reads_and_writes_are_quick(online_group: Group) -> None:
         began = time.perf_counter()
         online_group.get(f"k{i}")
         took["get"].append(time.perf_counter() - began)
-    assert statistics.median(took["put"]) < 0.02
-    assert statistics.median(took["get"]) < 0.02
+        began = time.perf_counter()
+        online_group.describe()
+        took["describe"].append(time.perf_counter() - began)
+    usual = statistics.median(took["describe"])
+    assert statistics.median(took["put"]) < 10 * usual
+    assert statistics.median(took["get"]) < 10 * usual
