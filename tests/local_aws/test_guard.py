@@ -10,6 +10,7 @@ from accounts import ACCOUNT, REGION, Account, allow, deny, refused, text
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from hearing import soon
 
 
 def test_a_session_may_do_what_its_role_may_and_no_more(account: Account) -> None:
@@ -74,6 +75,12 @@ def test_a_query_is_asked_for_by_its_workgroup(account: Account) -> None:
         athena.batch_get_query_execution, QueryExecutionIds=[inside, outside]
     )
     assert "workgroup/primary" in refused(athena.start_query_execution, **asked)
+
+    def ended(query: str) -> bool:
+        found = admin.get_query_execution(QueryExecutionId=query)["QueryExecution"]["Status"]["State"]
+        return found in ("SUCCEEDED", "FAILED")
+
+    assert soon(lambda: ended(inside) and ended(outside))  # or they would end in the account of a later test
 
 
 def test_a_role_is_assumed_only_by_whom_it_trusts_and_who_may(account: Account) -> None:
