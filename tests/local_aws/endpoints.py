@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import psutil
+from hearing import soon
 from lab import IMAGE, Lab
 
 ECHO = """
@@ -79,6 +82,33 @@ def invoke(lab: Lab, name: str, body: str | bytes, **more: Any) -> tuple[bytes, 
 
 def processes(lab: Lab) -> list[psutil.Process]:
     return psutil.Process(lab.server.pid).children(recursive=True)
+
+
+def gone(pids: Iterable[int]) -> bool:
+    """Whether these processes end in time."""
+    return bool(soon(lambda: not any(map(_running, pids))))
+
+
+def _running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+# An echo that is not loaded before a file is there.
+GATED = """
+import os, time
+def model_fn(model_dir):
+    while not os.path.exists(open(model_dir + "/gate").read()):
+        time.sleep(0.01)
+    return open(model_dir + "/word").read()
+"""
+
+
+def gated(word: str, gate: Path) -> dict[str, str | bytes]:
+    """A model that comes up once the file is there, so that nobody misses the time before."""
+    return {"word": word, "gate": str(gate), "code/inference.py": ECHO + GATED}
 
 
 # An echo that takes its time over "slow", and that breaks at "broken"; "bad" gets status 400.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from endpoints import gone
 from hearing import soon
 
 from kit.local_aws import containers
@@ -59,18 +60,6 @@ def timed(container: Container, code: str) -> tuple[Ending, list[str]]:
     assert soon((container.folder / "begun").exists)
     ending = container.follow(0.5, lambda batch: lines.extend(text for _, text in batch))
     return ending, lines
-
-
-def running(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def gone(pids: list[int]) -> bool:
-    """Whether these processes end in time."""
-    return bool(soon(lambda: not any(map(running, pids))))
 
 
 def test_the_folder_is_opt_ml_in_arguments_and_variables(container: Container) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import threading
 import time
 from collections import Counter
@@ -15,7 +16,18 @@ from typing import Any
 import psutil
 import pytest
 from botocore.exceptions import ClientError
-from endpoints import create_config, create_endpoint, create_model, echo, invoke, moody, processes, unique
+from endpoints import (
+    create_config,
+    create_endpoint,
+    create_model,
+    echo,
+    gated,
+    invoke,
+    moody,
+    processes,
+    unique,
+)
+from hearing import heard, hearing_queue, soon
 from hypothesis import given
 from hypothesis import strategies as st
 from lab import BUCKET, IMAGE, TRUST, Lab
@@ -78,16 +90,44 @@ def update(lab: Lab, name: str, files: dict[str, str | bytes], instances: int = 
     return config
 
 
-def watch(lab: Lab, name: str) -> list[dict[str, Any]]:
-    """What Describe tells until the endpoint is in service again, each state once."""
+def watch(lab: Lab, name: str, gate: Path | None = None) -> list[dict[str, Any]]:
+    """What Describe tells until the endpoint is in service again, each state once; the gate of the new model opens after the first.
+
+    A state is seen that lasts seconds: what comes and goes at once is for `told_of`.
+    """
     seen: list[dict[str, Any]] = []
     while not seen or seen[-1]["EndpointStatus"] != "InService":
         found = lab.client("sagemaker").describe_endpoint(EndpointName=name)
         found.pop("ResponseMetadata")
         if not seen or found != seen[-1]:
             seen.append(found)
+        if gate:
+            gate.touch()
         time.sleep(0.02)
     return seen
+
+
+def listening(lab: Lab, name: str) -> str:
+    """The URL of a queue that hears of every state of an endpoint from now on."""
+    events, rule = lab.client("events"), unique("rule")
+    queue, arn = hearing_queue(lab.client("sqs"), unique("told"))
+    pattern = {"source": ["aws.sagemaker"], "detail": {"EndpointName": [name]}}
+    events.put_rule(Name=rule, EventPattern=json.dumps(pattern))
+    events.put_targets(Rule=rule, Targets=[{"Id": "q", "Arn": arn}])
+    return queue
+
+
+def told_of(lab: Lab, queue: str) -> list[tuple[str, str]]:
+    """The kinds and states that the queue heard of, until the endpoint is in service."""
+    told: list[tuple[str, str]] = []
+
+    def in_service() -> bool:
+        for event in heard(lab.client("sqs"), queue):
+            told.append((event["detail-type"], event["detail"]["EndpointStatus"]))
+        return ("SageMaker Endpoint State Change", "IN_SERVICE") in told
+
+    assert soon(in_service), told
+    return told
 
 
 @contextlib.contextmanager
@@ -108,6 +148,7 @@ def asking(lab: Lab, name: str, body: str = "x") -> Iterator[tuple[list[str], li
         for _ in range(4):
             pool.submit(ask)
         try:
+            assert soon(lambda: said or failed)
             yield said, failed
         finally:
             done.set()
@@ -143,19 +184,17 @@ def test_without_a_policy_there_is_one_step_and_no_waiting() -> None:
     assert [(s.share, s.seconds) for s in steps({}, 3)] == [(1.0, 0)]
 
 
-def test_a_canary_gets_its_share_bakes_and_then_all_of_it(lab: Lab) -> None:
+def test_a_canary_gets_its_share_bakes_and_then_all_of_it(lab: Lab, tmp_path: Path) -> None:
     before = {process.pid for process in processes(lab)}
     name = serve(lab, echo("old"))
     old = [process for process in processes(lab) if process.pid not in before]
-    how = {**shifting(wait=180, last=60), **rolled_back_by(make_alarm(lab, name))}
+    how = {**shifting(wait=180, last=180), **rolled_back_by(make_alarm(lab, name))}
     with asking(lab, name) as (said, failed):
-        config = update(lab, name, echo("new"), DeploymentConfig=how)
-        seen = watch(lab, name)
-        count = len(said)
-        while len(said) < count + 20 and not failed:
-            time.sleep(0.01)
+        config = update(lab, name, gated("new", tmp_path / "gate"), DeploymentConfig=how)
+        seen = watch(lab, name, tmp_path / "gate")
+        now_said = {invoke(lab, name, "x", ContentType="text/csv")[0] for _ in range(10)}
     assert failed == []
-    assert set(said[-10:]) == {"new:x"}
+    assert now_said == {b"new:x"}
     assert seen[-1]["EndpointConfigName"] == config
     assert seen[-1]["LastDeploymentConfig"] == how
     assert "PendingDeploymentSummary" not in seen[-1]
@@ -171,22 +210,24 @@ def test_a_canary_gets_its_share_bakes_and_then_all_of_it(lab: Lab) -> None:
     assert list(dict.fromkeys(told)) == [
         ("Launching 2 instance(s).", 0),
         ("Baking for 180 seconds (WaitIntervalInSeconds) with traffic enabled on canary capacity of 1 instance(s).", 1),
-        ("Baking for 60 seconds (TerminationWaitInSeconds) with traffic enabled on full capacity of 2 instance(s).", 2),
+        ("Baking for 180 seconds (TerminationWaitInSeconds) with traffic enabled on full capacity of 2 instance(s).", 2),
     ]  # fmt: skip
     first, last = said.index("new:x"), len(said) - said[::-1].index("old:x")
     shared = Counter(said[first:last])
-    assert 0.4 <= shared["new:x"] / shared.total() <= 0.6  # one of two instances is the canary
-    _, alive = psutil.wait_procs(old, timeout=10)
+    # One of two instances is the canary: six standard deviations of as many draws as there were, and what was under way.
+    assert abs(shared["new:x"] - shared["old:x"]) <= 6 * math.sqrt(shared.total()) + 4
+    _, alive = psutil.wait_procs(old, timeout=60)
     assert alive == []
 
 
-def test_linear_steps_are_taken_one_after_the_other(lab: Lab) -> None:
+def test_linear_steps_are_taken_one_after_the_other(lab: Lab, tmp_path: Path) -> None:
     name = serve(lab, echo("old"), instances=3)
-    how = {**shifting("LINEAR", wait=30), **rolled_back_by(make_alarm(lab, name))}
-    update(lab, name, echo("new"), instances=3, DeploymentConfig=how)
+    how = {**shifting("LINEAR", wait=120), **rolled_back_by(make_alarm(lab, name))}
+    gate = tmp_path / "gate"
+    update(lab, name, gated("new", gate), instances=3, DeploymentConfig=how)
     counts = [
         one["PendingDeploymentSummary"]["ProductionVariants"][0]["CurrentInstanceCount"]
-        for one in watch(lab, name)
+        for one in watch(lab, name, gate)
         if "PendingDeploymentSummary" in one
     ]
     # Nothing waits behind the last step, so that looking may come too late for it.
@@ -205,6 +246,7 @@ def test_an_alarm_rolls_back_to_the_old_fleet_and_nobody_notices(lab: Lab, kind:
     how = shifting(kind, ("INSTANCE_COUNT", 1) if canary else None, 3000, 0 if canary else 3000)
     how["BlueGreenUpdatePolicy"]["MaximumExecutionTimeoutInSeconds"] = 28_800
     before = {process.pid for process in processes(lab)}
+    queue = listening(lab, name)
     with asking(lab, name, "slow") as (said, failed):
         lab.client("sagemaker").update_endpoint(
             EndpointName=name, EndpointConfigName=config, DeploymentConfig={**how, **rolled_back_by(alarm)}
@@ -212,18 +254,16 @@ def test_an_alarm_rolls_back_to_the_old_fleet_and_nobody_notices(lab: Lab, kind:
         while not (new := [process for process in processes(lab) if process.pid not in before]):
             time.sleep(0.01)
         seen = watch(lab, name)
-        count = len(said)
-        while len(said) < count + 20:
-            time.sleep(0.01)
+        now_said = {invoke(lab, name, "x", ContentType="text/csv")[0] for _ in range(10)}
     assert failed == []
     assert "new:slow" in said
-    assert set(said[-10:]) == {"old:slow"}
-    assert "RollingBack" in [one["EndpointStatus"] for one in seen]
+    assert now_said == {b"old:x"}
+    assert ("SageMaker Endpoint Deployment State Change", "ROLLING_BACK") in told_of(lab, queue)
     assert seen[-1]["EndpointConfigName"] == old
     assert alarm in seen[-1]["FailureReason"]
     assert "PendingDeploymentSummary" not in seen[-1]
     assert "LastDeploymentConfig" not in seen[-1]
-    _, alive = psutil.wait_procs(new, timeout=10)
+    _, alive = psutil.wait_procs(new, timeout=60)
     assert alive == []
 
 
@@ -299,7 +339,7 @@ def test_counts_and_weights_are_retained_when_asked_for(lab: Lab) -> None:
 
 def test_a_deployment_configuration_can_be_kept_for_the_next_update(lab: Lab) -> None:
     sagemaker = lab.client("sagemaker")
-    how = shifting("ALL_AT_ONCE", None, last=60)
+    how = shifting("ALL_AT_ONCE", None, last=180)
     config = create_config(lab, All=(create_model(lab, echo("old")), 1))
     name = unique("endpoint")
     sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, DeploymentConfig=how)
@@ -316,26 +356,11 @@ def test_a_deployment_configuration_can_be_kept_for_the_next_update(lab: Lab) ->
 
 
 def test_eventbridge_is_told_of_each_state_of_a_deployment(lab: Lab) -> None:
-    events, sqs = lab.client("events"), lab.client("sqs")
-    queue = sqs.create_queue(QueueName=unique("told"))["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    allowed = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn}  # fmt: skip
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
     name = serve(lab, echo("old"))
-    rule = unique("rule")
-    pattern = {"source": ["aws.sagemaker"], "detail": {"EndpointName": [name]}}
-    events.put_rule(Name=rule, EventPattern=json.dumps(pattern))
-    events.put_targets(Rule=rule, Targets=[{"Id": "q", "Arn": arn}])
+    queue = listening(lab, name)
     update(lab, name, echo("new"), DeploymentConfig=shifting("ALL_AT_ONCE", None, last=30))
     lab.endpoint(name, "InService")
-    told: list[tuple[str, str]] = []
-    end = time.monotonic() + 15
-    while ("SageMaker Endpoint State Change", "IN_SERVICE") not in told and time.monotonic() < end:
-        for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
-            event = json.loads(message["Body"])
-            told.append((event["detail-type"], event["detail"]["EndpointStatus"]))
-            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    told = told_of(lab, queue)
     deployment = ("SageMaker Endpoint Deployment State Change", "UPDATING")
     assert told[0] == ("SageMaker Endpoint State Change", "UPDATING")
     assert told[-1] == ("SageMaker Endpoint State Change", "IN_SERVICE")
@@ -432,5 +457,5 @@ def test_no_process_is_left_after_the_last_deletion(lab: Lab) -> None:
     sagemaker = lab.client("sagemaker")
     for row in sagemaker.list_endpoints(MaxResults=100)["Endpoints"]:
         sagemaker.delete_endpoint(EndpointName=row["EndpointName"])
-    _, alive = psutil.wait_procs(processes(lab), timeout=10)
+    _, alive = psutil.wait_procs(processes(lab), timeout=60)
     assert alive == []
