@@ -25,6 +25,7 @@ __all__ = ["Answer", "Fleet", "Server", "Variant"]
 
 STARTUP = 240.0  # seconds to the first ping, unless the variant says otherwise
 INVOCATION = 60.0  # seconds an invocation may take, as on AWS
+ENDING = 30.0  # seconds that a process may take from the close of its socket to its end
 BACKLOG = 128
 
 
@@ -97,7 +98,7 @@ class Server:
 
     def last_words(self) -> str:
         """The last error line of its log; the process has closed its socket, so that it has ended or is about to."""
-        self._log.join(timeout=5)
+        self._log.join(timeout=ENDING)
         return logs.error_line(self._ending.tail) if self._ending else "(it still runs)"
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
