@@ -282,6 +282,7 @@ def test_traffic_is_shared_by_the_weights(lab: Lab) -> None:
     lab.client("sagemaker").update_endpoint_weights_and_capacities(
         EndpointName=name, DesiredWeightsAndCapacities=[{"VariantName": "Blue", "DesiredWeight": 0}]
     )
+    lab.endpoint(name, "InService")
     said = {invoke(lab, name, b"x", ContentType="text/csv")[0] for _ in range(20)}
     assert said == {b"green:x"}
     assert [v["CurrentWeight"] for v in lab.endpoint(name)["ProductionVariants"]] == [0, 1]
