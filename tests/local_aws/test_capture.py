@@ -136,7 +136,7 @@ def test_requests_and_answers_come_to_s3_under_aws_s_names(lab: Lab) -> None:
     assert [part["encoding"] for part in second["captureData"].values()] == ["JSON", "JSON"]
     assert base64.b64decode(third["captureData"]["endpointInput"]["data"]) == b"\xff\x00"
     moment = datetime.strptime(first["eventMetadata"]["inferenceTime"], "%Y-%m-%dT%H:%M:%S%z")
-    assert abs((datetime.now(UTC) - moment).total_seconds()) < 60
+    assert abs((datetime.now(UTC) - moment).total_seconds()) < 600
     assert len({each["eventMetadata"]["eventId"] for each in found}) == 3
 
 
