@@ -111,6 +111,7 @@ def test_a_job_that_did_not_complete_says_why(
     )
     rb = SimpleNamespace(region="us-east-1", role="arn:aws:iam::123456789012:role/r", tags=[], poll=1)
     rb.sagemaker, rb.session = None, SimpleNamespace(client=lambda _: client)
+    rb.network = SimpleNamespace(processing=None)
     rb.name = lambda stem: f"eba-m2-{stem}-1"
     with pytest.raises(KitError) as failed:
         processing.run(
