@@ -109,11 +109,12 @@ def show(target: str = "local", watch: bool = False, team: str | None = None) ->
     def told() -> str:
         return boards.text(wall.board() if team is None else wall.board().of(team))
 
+    # Before it is told: what comes meanwhile is told again.
+    cursor = wall.journal.changed_since(None)[1] if watch else None
     click.echo(told())
     if watch:
         import time
 
-        _, cursor = wall.journal.changed_since(None)
         while True:
             time.sleep(1)
             events, cursor = wall.journal.changed_since(cursor)
