@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import moto.core.utils
 import regex
 from botocore.exceptions import UnknownServiceError
 from botocore.model import OperationNotFoundError
@@ -18,6 +19,9 @@ from moto.core.model import OperationModel, ServiceModel
 from moto.core.utils import get_service_model
 
 __all__ = ["AwsError", "missing", "mistyped", "now", "operation", "problems", "service", "shaped"]
+
+# moto makes a loader for each model, and a new one looks through all folders of botocore: a second for forty services.
+setattr(moto.core.utils, "create_loader", functools.cache(moto.core.utils.create_loader))  # noqa: B010
 
 Shape = Any  # botocore's Shape; which members one has depends on its type_name
 NUMBERS = ("integer", "long", "float", "double")
