@@ -175,6 +175,7 @@ class App:
                 with self._lock:
                     if self._threads.get(key) is threading.current_thread():
                         del self._threads[key]
+                self.store.look()  # perhaps nothing is under way any more
 
         thread = threading.Thread(target=run, name=key, daemon=True)
         with self._lock:

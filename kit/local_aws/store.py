@@ -255,6 +255,11 @@ class Store:
             self._changed.wait_for(lambda: moved() or idle(), timeout=seconds)
             return moved()
 
+    def look(self) -> None:
+        """Who waits looks whether that is idle now; nothing changed."""
+        with self._changed:
+            self._changed.notify_all()
+
     def _touch(self, arn: str) -> None:
         with self._changed:
             self._version += 1

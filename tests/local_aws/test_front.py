@@ -466,6 +466,25 @@ def test_who_asks_to_wait_is_answered_when_the_time_is_up_or_nothing_is_under_wa
     assert time.monotonic() - began < 30
 
 
+def test_who_waits_for_what_is_under_way_is_answered_when_it_is_over(
+    inside: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came, over, wait = threading.Event(), threading.Event(), inside.store.wait
+
+    def noted(*args: Any) -> bool:
+        came.set()
+        return wait(*args)
+
+    monkeypatch.setattr(inside.store, "wait", noted)
+    inside.background("work", over.wait)
+    asked = {"timeout": 120, "patient": False}
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(local_client.ask, inside.url, "wait", asked, 150)
+        assert came.wait(60)
+        over.set()
+        assert not waiting.result(timeout=60)["changed"]
+
+
 def test_who_asks_to_wait_is_answered_by_a_change(boto: Boto, local_aws: Server) -> None:
     version = local_client.ask(local_aws.url, "wait", {"timeout": 0})["version"]
     with ThreadPoolExecutor(1) as pool:
