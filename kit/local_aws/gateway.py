@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
+from kit.local_aws.keeper import READS
 from kit.local_aws.protocol import AwsError
 from kit.local_aws.wire import Call, Environ, Reply
 
 __all__ = ["Gateway", "make_user", "not_implemented"]
 
+AGAIN = 20  # times that a request which changes nothing is asked once more
 VIRTUAL_HOST = re.compile(r"^(?P<bucket>.+)\.s3[.-]")
 
 
@@ -47,7 +49,6 @@ class Gateway:
             raise not_implemented("moto", "api")
         forwarded = {
             **environ,
-            "wsgi.input": io.BytesIO(body),
             "CONTENT_LENGTH": str(len(body)),
             "HTTP_X_MOTO_ACCOUNT_ID": account,
         }
@@ -57,7 +58,7 @@ class Gateway:
             names = ["kinesis"]  # moto gives two records that come at once the same number, and loses one
         try:
             with self._locked(names):
-                reply = self._ask(forwarded)
+                reply = self._ask(forwarded, body, AGAIN if READS.match(call.action) else 0)
         except NotImplementedError as error:
             raise not_implemented(call.service, call.action) from error
         if reply.status >= 400 and _is_page(reply.body):
@@ -66,7 +67,16 @@ class Gateway:
             raise not_implemented(call.service, call.action)
         return reply
 
-    def _ask(self, environ: Environ) -> Reply:
+    def _ask(self, environ: Environ, body: bytes, again: int) -> Reply:
+        """moto's answer; asked for so often again where another request changed what this one was reading."""
+        try:
+            return self._once({**environ, "wsgi.input": io.BytesIO(body)})
+        except RuntimeError as error:
+            if not again or "during iteration" not in str(error):
+                raise
+        return self._ask(environ, body, again - 1)
+
+    def _once(self, environ: Environ) -> Reply:
         answered: list[tuple[int, list[tuple[str, str]]]] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:

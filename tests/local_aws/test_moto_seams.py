@@ -236,6 +236,26 @@ def test_an_action_that_moto_lacks_raises_or_answers_a_page(ask: Callable[..., t
         assert caught.value.status == 501
 
 
+def test_what_another_request_changed_while_it_was_read_is_read_again(
+    ask: Callable[..., tuple[int, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once, asked = Gateway._once, list[str]()
+
+    def changed(self: Gateway, environ: Environ) -> Any:
+        asked.append(environ["HTTP_X_AMZ_TARGET"].partition(".")[2])
+        if len(asked) % 2:
+            raise RuntimeError("dictionary changed size during iteration")
+        return once(self, environ)
+
+    monkeypatch.setattr(Gateway, "_once", changed)
+    target = {"Content_Type": "application/x-amz-json-1.1", "body": b'{"logGroupName": "of-the-seams"}'}
+    with pytest.raises(RuntimeError, match="changed size"):  # what changes something is not done twice
+        ask("logs", X_Amz_Target="Logs_20140328.CreateLogGroup", **target)
+    assert ask("logs", X_Amz_Target="Logs_20140328.CreateLogGroup", **target)[0] == 200
+    assert ask("logs", X_Amz_Target="Logs_20140328.DescribeLogStreams", **target)[0] == 200
+    assert asked == ["CreateLogGroup"] * 2 + ["DescribeLogStreams"] * 2
+
+
 def test_motos_own_api_is_not_reachable(ask: Callable[..., tuple[int, bytes]]) -> None:
     with pytest.raises(AwsError):
         ask("s3", path="/moto-api/reset")
