@@ -10,11 +10,15 @@ from typing import Any
 
 import psutil
 import pytest
+from accounts import ACCOUNT, Account, allow, text
 from botocore.exceptions import ClientError
 from lab import BUCKET, IMAGE, TRUST, Lab, opened
 from pipelining import create, definition, execution, model, processing, run, start, steps, unique
 
-from kit.local_aws import process
+from kit.local_aws import pipeline_execution, process
+from kit.local_aws.front import App
+from kit.local_aws.protocol import now
+from kit.local_aws.store import Context
 
 
 @pytest.fixture
@@ -262,6 +266,31 @@ def test_the_server_ends_although_an_execution_runs(tmp_path_factory: pytest.Tem
         children = server.children(recursive=True)
         assert children
     assert psutil.wait_procs([server, *children], timeout=60)[1] == []
+
+
+def test_a_step_that_was_about_to_begin_when_its_server_ended_is_begun_again(
+    app: App, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sagemaker = account.client("sagemaker")
+    iam = account.client("iam")
+    role = iam.create_role(RoleName="pipelines", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
+    iam.put_role_policy(RoleName="pipelines", PolicyName="own", PolicyDocument=text(allow()))
+    step = {"Name": "m", "Type": "Model", "Arguments": {"PrimaryContainer": {"Image": IMAGE}}}
+    sagemaker.create_pipeline(PipelineName="p", RoleArn=role, PipelineDefinition=definition(step))
+    monkeypatch.setattr(pipeline_execution, "go_on", lambda *_: None)
+    arn = sagemaker.start_pipeline_execution(PipelineName="p")["PipelineExecutionArn"]
+    ctx = Context(app, ACCOUNT, "us-east-1")
+    begun = {
+        "StepName": "m",
+        "_type": "Model",
+        "StepStatus": "Executing",
+        "StartTime": now(),
+        "AttemptCount": 1,
+    }
+    app.store.update(ctx, "PipelineExecution", arn, _steps={"m": begun})
+    pipeline_execution._Run(ctx, arn).go()
+    told = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
+    assert told["PipelineExecutionStatus"] == "Succeeded"
 
 
 def test_an_execution_goes_on_after_its_server_was_killed(tmp_path: Path) -> None:
