@@ -95,7 +95,7 @@ class Flow:
         version = client.ask(self.lab.server.url, "wait", {"timeout": 0})["version"]
         while not holds():
             assert time.monotonic() < deadline, self.keys()
-            told = client.ask(self.lab.server.url, "wait", {"timeout": 1, "since": version}, timeout=5)
+            told = client.ask(self.lab.server.url, "wait", {"timeout": 1, "since": version}, timeout=60)
             version = told["version"]
 
 

@@ -216,7 +216,7 @@ def test_requests_run_beside_each_other_and_stay_in_their_order(lab: Lab, counti
     answers = [json.loads(line) for line in made(lab, name).splitlines()]
     assert len(answers) == 12
     assert max(answer["most"] for answer in answers) == 4
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 240
     ordered = submit(
         lab,
         counting,
