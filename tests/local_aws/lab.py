@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from boto3.session import Session
+from botocore.config import Config
 
 from kit.local_aws import client, process
 from kit.local_aws.process import Server
@@ -68,7 +69,9 @@ class Lab:
         """A boto3 client that asks this server."""
         if service not in self._clients:
             self._clients[service] = Session(client.KEY, "local", region_name=REGION).client(
-                service, endpoint_url=self.server.url
+                service,
+                endpoint_url=self.server.url,
+                config=Config(read_timeout=240),  # a busy machine is no reason to ask again
             )
         return self._clients[service]
 
@@ -80,7 +83,9 @@ class Lab:
                 patch.setenv(name, value)
             client.install(self.server.url)
             if sdk := sys.modules.get("sagemaker.core.utils.utils"):
-                sdk.SageMakerClient.reset()  # it keeps a client of the lab that this process talked to before
+                # They keep clients of the lab that this process talked to before.
+                sdk.SageMakerClient.reset()
+                sdk.SingletonMeta._instances.clear()
             yield self
 
     @cached_property
