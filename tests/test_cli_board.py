@@ -142,9 +142,9 @@ def test_history_reads_whatever_the_journal_holds(event: SmallEvent) -> None:
 
 
 def test_a_card_is_added_with_owner_and_date(event: SmallEvent) -> None:
-    said("add", "Ask", "--workstream", "mlops", "--owner", "Ann", "--due", "2026-12-02")
+    said("add", "Ask", "--workstream", "mlops", "--owner", "Ann", "--due", "2126-12-02")
     card = wall()["X1"]
-    assert (card.owner, card.due) == ("Ann", "2026-12-02")
+    assert (card.owner, card.due) == ("Ann", "2126-12-02")
     assert "Ann · due 2 December" in said("show")[0]
     for wrong in (["--due", "tomorrow"], ["--id", "X 1"]):
         with pytest.raises(UsageError):
