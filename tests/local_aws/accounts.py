@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from werkzeug.serving import make_server
 
@@ -17,6 +18,7 @@ from kit.local_aws.store import Store
 from kit.local_aws.trail import Trail
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
+PATIENT = Config(read_timeout=240)  # a busy machine is no reason to ask again
 SERVICES = (
     "cloudtrail", "config", "events", "guardduty", "iam", "identitystore", "kms", "organizations", "s3", "s3control", "securityhub", "sqs",
     "sso-admin", "sts",
@@ -31,7 +33,7 @@ class Account:
         self.admin = boto3.Session("AKIAADMIN", "secret", region_name=REGION)
 
     def client(self, service: str, session: boto3.Session | None = None) -> Any:
-        return (session or self.admin).client(service, endpoint_url=self.url)
+        return (session or self.admin).client(service, endpoint_url=self.url, config=PATIENT)
 
     def role(self, name: str, *statements: dict[str, Any], trusts: str = ACCOUNT, **more: Any) -> str:
         trust = {"Effect": "Allow", "Principal": {"AWS": trusts}, "Action": "sts:AssumeRole"}

@@ -37,7 +37,10 @@ def boto_at() -> Callable[[str], Callable[..., Any]]:
     session = Session(local_client.KEY, "local", region_name=REGION)
 
     def at(url: str) -> Callable[..., Any]:
-        return lambda service, **config: session.client(service, endpoint_url=url, config=Config(**config))
+        patient = {"read_timeout": 240}  # a busy machine is no reason to ask again
+        return lambda service, **config: session.client(
+            service, endpoint_url=url, config=Config(**{**patient, **config})
+        )
 
     return at
 
