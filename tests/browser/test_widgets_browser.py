@@ -91,11 +91,11 @@ def lab(small_event: SmallEvent, tmp_path: Path, port: int) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}/lab/tree/board.ipynb"
     server.terminate()
     try:
-        server.wait(60)
+        server.wait(20)  # now and then it does not end while it starts a kernel
     except subprocess.TimeoutExpired:
         server.kill()
         server.wait()
-    rest.join(60)
+    rest.join(10)
 
 
 @pytest.fixture
