@@ -84,9 +84,13 @@ def _can_bind() -> bool:
             with subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             ) as probe:
-                return probe.wait(timeout=10) == 0
-        except (OSError, subprocess.TimeoutExpired):
-            return False
+                try:  # patiently: the answer is kept for as long as the server runs
+                    return probe.wait(timeout=60) == 0
+                except subprocess.TimeoutExpired:
+                    probe.kill()
+        except OSError:
+            pass
+    return False
 
 
 def binds_ml() -> bool:
