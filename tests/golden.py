@@ -50,6 +50,9 @@ Golden = dict[str, dict[str, list[dict[str, Any]]]]
 
 _START, _END = r"(?<![0-9A-Za-z.])", r"(?![0-9A-Za-z])"
 VOLATILE: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
+    # Digests may happen to be of digits only: those that would then be taken for something else come first.
+    (re.compile(r"(?<=pipelines-)[0-9a-z]{12}(?=-)"), "0" * 12),
+    (re.compile(rf"(?<=-)(?!1[78]\d{{8}}{_END})[0-9a-f]{{10}}{_END}"), "0" * 10),
     (re.compile(r"(?<!\d)(?!0{12})\d{12}(?!\d)"), ACCOUNT),  # zeros stand for a digest
     (re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}"), "00000000-0000-0000-0000-000000000000"),
     (
@@ -60,6 +63,7 @@ VOLATILE: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     (re.compile(r"\b20[2-9]\d-[01]\d-[0-3]\dT\d\d:\d\d:\d\d(\.\d+)?"), "2026-12-01T00:00:00"),
     (re.compile(r"\b20[2-9]\d-[01]\d-[0-3]\d\b"), "2026-12-01"),
     (re.compile(r"\b20[2-9]\d/[01]\d/[0-3]\d(/[0-2]\d)?\b"), "2026/12/01/00"),
+    (re.compile(r"\b20[2-9]\d[01]\d[0-3]\dT[0-2]\d{5}Z(_[0-9A-Za-z]{16})?"), "20261201T000000Z"),
     (re.compile(r"\b20[2-9]\d[01]\d[0-3]\d-?[0-2]\d{5}\d*\b"), "20261201-000000"),
     (
         re.compile(r"(?<![\d.])1[78]\d{8}(\d{3})?(\.\d+)?(?!\d)"),

@@ -76,6 +76,13 @@ def test_a_digest_is_no_account() -> None:
     assert plain == f"eba/d1/raw/{'0' * 12} of {golden.ACCOUNT}"
 
 
+def test_a_digest_of_digits_is_one_too() -> None:
+    job = golden.plain("pipelines-750510229520-watch-6499228828")
+    assert job == f"pipelines-{'0' * 12}-watch-{'0' * 10}"
+    assert golden.plain("eba-features-1764547200") == "eba-features-1796083200", "a time is none"
+    assert golden.plain("o4/20261123T153345Z.json") == "o4/20261201T000000Z.json"
+
+
 def test_when_something_was_captured_or_received_is_not_kept() -> None:
     captured = "AllTraffic/2026/11/23/12/40-52-627-0f0e0d0c-1111-4222-8333-444455556666.jsonl"
     assert (
