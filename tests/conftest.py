@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from small_event import SmallEvent
 # How long an example takes says how busy the machine is, and nothing about the property.
 settings.register_profile("kit", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("kit")
+
+# A shell without job control starts what runs in the background deaf to Ctrl-C, and its children inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
