@@ -17,9 +17,10 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from room import FIX, OPEN, READY, Finding, finding
 
+from kit.network import Network
 from kit.plan import EVENT, Plan
 
-__all__ = ["SERVICES", "actions", "network", "principal", "rights", "services"]
+__all__ = ["SERVICES", "actions", "network", "principal", "rights", "services", "subnets"]
 
 SERVICES: dict[str, tuple[str, str, dict[str, Any]]] = {
     # botocore's name: how a title has it, a call that changes nothing, and its parameters
@@ -129,6 +130,28 @@ def network(session: Any, used: Mapping[str, set[str]]) -> list[Finding]:
         else:  # only the event's own runbooks use it: it stops no workstream
             found.append(Finding("network", service, got, "an answer", OPEN, fix))
     return found
+
+
+def subnets(session: Any, network: Network, used: Mapping[str, set[str]]) -> list[Finding]:
+    """Whether the account knows the plan's subnets and security groups, and they belong together; nothing where it names none."""
+    if not network.subnets:
+        return []
+    ec2, needed = session.client("ec2", config=PATIENCE), "of one VPC, with free addresses"
+    try:
+        inside = ec2.describe_subnets(SubnetIds=list(network.subnets))["Subnets"]
+        groups = ec2.describe_security_groups(GroupIds=list(network.security_groups))["SecurityGroups"]
+    except (BotoCoreError, ClientError) as error:
+        got, fix = (
+            " ".join(str(error).split())[:160],
+            "Ask the platform team for this account's; a rehearsal has none of them.",
+        )
+        return [Finding("network", "subnets", got, needed, OPEN, fix)]
+    vpcs = sorted({one["VpcId"] for one in (*inside, *groups)})
+    free = min(one["AvailableIpAddressCount"] for one in inside)
+    got = f"{', '.join(vpcs)}; at least {free:,} addresses free in each subnet"
+    hinders = sorted(used.get("sagemaker", set()) - {EVENT})
+    fix = "Name subnets and security groups of one VPC, with an address for each instance of each job."
+    return [finding("network", "subnets", got, needed, len(vpcs) == 1 and free > 0, fix, *hinders)]
 
 
 def actions(plan: Plan, root: Path, used: Mapping[str, set[str]], session: Any) -> dict[str, set[str]]:

@@ -14,6 +14,7 @@ from small_event import SmallEvent
 
 from kit import aws, paths
 from kit import plan as plans
+from kit.network import Network
 
 reach, room = load("runbooks", "reach", "room")
 ROOT = Path(__file__).parents[1]
@@ -44,6 +45,25 @@ def test_every_service_of_this_event_is_asked_and_answers(
     assert {one.state for one in found} == {"ready"}, [one for one in found if one.state != "ready"]
     refused = {one.what: one.got for one in found}["sagemaker-runtime"]
     assert refused.startswith("answers: "), "a refusal is an answer"
+
+
+def test_the_subnets_of_the_plan_are_looked_up(session: Any) -> None:
+    ec2 = session.client("ec2")
+    default = next(one["VpcId"] for one in ec2.describe_vpcs()["Vpcs"] if one["IsDefault"])
+    other = ec2.create_vpc(CidrBlock="10.9.0.0/24")["Vpc"]["VpcId"]
+    small = ec2.create_subnet(VpcId=other, CidrBlock="10.9.0.0/28")["Subnet"]["SubnetId"]
+    groups = {one["VpcId"]: one["GroupId"] for one in ec2.describe_security_groups()["SecurityGroups"]}
+    used = {"sagemaker": {"mlops", "event"}}
+
+    assert reach.subnets(session, Network(), used) == []
+    (good,) = reach.subnets(session, Network((small,), (groups[other],)), used)
+    assert (good.state, good.got) == ("ready", f"{other}; at least 11 addresses free in each subnet")
+    (mixed,) = reach.subnets(session, Network((small,), (groups[default],)), used)
+    assert (mixed.state, mixed.hinders) == ("fix", ("mlops",))
+    assert {default, other} == set(mixed.got.partition(";")[0].split(", "))
+    (unknown,) = reach.subnets(session, Network(("subnet-0a1b2c3d",), (groups[other],)), used)
+    assert unknown.state == "open", "a rehearsal does not stop for what only the account has"
+    assert "subnet-0a1b2c3d" in unknown.got
 
 
 def test_what_cannot_be_reached_hinders_who_uses_it() -> None:
