@@ -33,8 +33,9 @@ outputs: .venv/ready ## execute every runbook afresh and store the outputs of it
 golden: .venv/ready ## execute every runbook afresh and keep what each asks of AWS: tests/golden
 	$(BIN)/python tests/nbval_runbooks.py --golden
 
-stress: .venv/ready ## many writers, random SIGKILL: minutes
+stress: .venv/ready ## many writers, random SIGKILL, new examples for all properties: minutes
 	$(BIN)/pytest -m stress
+	$(BIN)/pytest -m "hypothesis and not stress" -n auto --dist loadfile --hypothesis-profile search
 
 bench: .venv/ready ## ratios beside the honest alternative
 	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done

@@ -338,12 +338,13 @@ def _added(event: Event, teams: Sequence[str], lanes: Sequence[plans.Workstream]
     wanted = raw.text(data.get("workstream"))
     lane = next((lane for lane in lanes if lane.id == wanted), lanes[0])
     own = event.team in teams and lane.id != plans.EVENT and not lane.shared
+    minutes = raw.number(data.get("minutes")) or 0
     return Card(
         id=event.card,
         title=raw.text(data.get("title")) or event.card,
         workstream=lane.id,
         day=max(1, int(raw.number(data.get("day")) or 1)),
-        minutes=max(0, int(raw.number(data.get("minutes")) or 0)),
+        minutes=int(minutes) if 0 < minutes <= plans.LONGEST else 0,
         needs=tuple(raw.text(need) for need in raw.listed(data.get("needs")) if raw.text(need)),
         criteria=tuple(raw.text(line) for line in raw.listed(data.get("criteria")) if raw.text(line)),
         size=raw.text(data.get("size")),

@@ -170,7 +170,7 @@ def _row(line: int, cells: Mapping[str, str], plan: plans.Plan, team: str, probl
     else:
         wrong.append("no workstream.")
     day = _number(cells.get("day") or "1", 1, len(plan.event.dates), "day", wrong)
-    minutes = _number(cells.get("minutes") or "60", 0, 100_000, "minutes", wrong)
+    minutes = _number(cells.get("minutes") or "60", 0, plans.LONGEST, "minutes", wrong)
     due = cells.get("due", "")
     if due and raw.date(due) != due:
         wrong.append(f'due "{due}" is no date such as {plan.event.dates[-1]}.')

@@ -216,7 +216,7 @@ def attach(id: str, file: Path, title: str | None, target: str) -> None:
 @click.option("--workstream", required=True)
 @click.option("--id", help="Without it, the next free one: X1, X2, ...")
 @click.option("--day", type=int, default=1, show_default=True)
-@click.option("--minutes", type=int, default=60, show_default=True)
+@click.option("--minutes", type=click.IntRange(0, plan.LONGEST), default=60, show_default=True)
 @click.option("--needs", multiple=True, metavar="ID")
 @click.option("--criterion", "criteria", multiple=True, help="When it counts as done; may be given again.")
 @click.option("--owner", default="", help="Who does it.")

@@ -17,13 +17,28 @@ from typing import Any
 from kit import paths
 from kit.errors import PlanError, UsageError, did_you_mean
 
-__all__ = ["EVENT", "NOON", "AwsBlock", "Data", "Event", "Plan", "Subtask", "Workstream", "load", "read"]
+__all__ = [
+    "EVENT",
+    "LONGEST",
+    "NOON",
+    "AwsBlock",
+    "Data",
+    "Event",
+    "Plan",
+    "Subtask",
+    "Workstream",
+    "load",
+    "read",
+]
 
 NOON = "12:00"
 """When a card without a clock time comes in its day: after the morning's ceremonies, before the evening's."""
 
 EVENT = "event"
 """The workstream that ceremonies belong to: the event itself."""
+
+LONGEST = 100_000
+"""Minutes that a card may be planned for at most: ten weeks."""
 
 PROBLEMS = ("classification", "regression")
 
@@ -331,8 +346,10 @@ def _validate(plan: Plan) -> None:
                 f"{where} › day: {s.day} is not in the event's 1 to {days}.",
                 "Correct the day, or add a date.",
             )
-        if s.minutes <= 0:
-            raise PlanError(f"{where} › minutes: {s.minutes} is not positive.", "Give the planned minutes.")
+        if not 0 < s.minutes <= LONGEST:
+            raise PlanError(
+                f"{where} › minutes: {s.minutes} is not in 1 to {LONGEST:,}.", "Give the planned minutes."
+            )
         if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]*", s.id):
             raise PlanError(
                 f'{where} › id: "{s.id}" cannot name files and resources.',

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from small_event import SmallEvent
 
-# How long an example takes says how busy the machine is, and nothing about the property.
-settings.register_profile("kit", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says how busy the machine is, and nothing about the property. The same examples are tried each
+# time, so that a change fails by what it changed; `make stress` searches for new ones.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("kit", patient, derandomize=True)
+settings.register_profile("search", patient)
 settings.load_profile("kit")
 
 # A shell without job control starts what runs in the background deaf to Ctrl-C, and its children inherit that.

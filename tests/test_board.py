@@ -220,6 +220,13 @@ def test_a_card_with_a_runbook_cannot_be_reviewed_into_done(told: Told) -> None:
     assert told.card().state == TODO
 
 
+def test_a_card_that_is_planned_for_ages_does_not_take_the_board_down(told: Told) -> None:
+    told.say("added", "X1", title="Ages", workstream="mlops", minutes=1.44e12)
+    told.say("started", "X1")
+    assert told.card("X1").minutes == 0
+    assert "Ages" in board.text(board.fold(PLAN, told.events))
+
+
 def test_the_first_added_card_of_an_id_counts_and_the_plan_before_all(told: Told) -> None:
     told.say("noted", "X1", text="written on a host whose clock is behind")
     told.say(

@@ -108,7 +108,12 @@ BROKEN = {
     "team no name takes": (lambda r: r.update(teams=["Blue!"]), '"Blue!"', "small letters"),
     "teams as text": (lambda r: r.update(teams="blue"), "expected a list", "[a, b]"),
     "id with a team": (lambda r: r["subtasks"][0].update(id="A@blue"), '"A@blue" cannot name', "Use letters"),
-    "no minutes": (lambda r: r["subtasks"][0].update(minutes=0), "not positive", "planned"),
+    "no minutes": (
+        lambda r: r["subtasks"][0].update(minutes=0),
+        "minutes: 0 is not in 1 to 100,000",
+        "planned",
+    ),
+    "too many minutes": (lambda r: r["subtasks"][0].update(minutes=10**13), "is not in 1 to", "planned"),
 }
 
 
