@@ -16,6 +16,7 @@ from typing import Any
 
 from kit import paths
 from kit.errors import PlanError, UsageError, did_you_mean
+from kit.network import Network
 
 __all__ = [
     "EVENT",
@@ -128,6 +129,11 @@ class AwsBlock:
     bucket: str = ""
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
+
+    @property
+    def network(self) -> Network:
+        """The VPC of jobs and models."""
+        return Network(self.subnets, self.security_groups)
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from kit import aws, board, checks, frame, journal, paths, plan, requests
 from kit.errors import CheckFailed, MissingInput, NotRecorded, RunbookError, did_you_mean
-from kit.network import Network
 
 if TYPE_CHECKING:
     from boto3.session import Session as BotoSession
     from sagemaker.core.helper.session_helper import Session
+
+    from kit.network import Network
 
 __all__ = ["RUN", "Runbook", "handed_over"]
 
@@ -85,7 +86,7 @@ class Runbook:
     @property
     def network(self) -> Network:
         """The VPC of jobs and models, for each API that takes it; see `kit.network`."""
-        return Network(self.plan.aws.subnets, self.plan.aws.security_groups)
+        return self.plan.aws.network
 
     @property
     def tags(self) -> list[dict[str, str]]:

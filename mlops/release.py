@@ -181,7 +181,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from kit import data
     from kit import plan as plans
-    from kit.network import Network
 
     plan = plans.load(given.plan)
     tags = [{"Key": key, "Value": value} for key, value in given.tag]
@@ -197,7 +196,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         algorithm=given.algorithm,
         instance_type=given.instance_type,
         in_time_order=plan.data.in_time_order,
-        network=Network(plan.aws.subnets, plan.aws.security_groups),
+        network=plan.aws.network,
         tags=tags,
     )
     boto = boto3.Session()

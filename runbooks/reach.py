@@ -141,10 +141,8 @@ def subnets(session: Any, network: Network, used: Mapping[str, set[str]]) -> lis
         inside = ec2.describe_subnets(SubnetIds=list(network.subnets))["Subnets"]
         groups = ec2.describe_security_groups(GroupIds=list(network.security_groups))["SecurityGroups"]
     except (BotoCoreError, ClientError) as error:
-        got, fix = (
-            " ".join(str(error).split())[:160],
-            "Ask the platform team for this account's; a rehearsal has none of them.",
-        )
+        got = " ".join(str(error).split())[:160]
+        fix = "Ask the platform team for this account's; a rehearsal has none of them."
         return [Finding("network", "subnets", got, needed, OPEN, fix)]
     vpcs = sorted({one["VpcId"] for one in (*inside, *groups)})
     free = min(one["AvailableIpAddressCount"] for one in inside)

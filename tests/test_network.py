@@ -10,8 +10,7 @@ WANTED = {"Subnets": ["subnet-0a", "subnet-0b"], "SecurityGroupIds": ["sg-0c"]}
 
 
 def test_without_subnets_nothing_is_said() -> None:
-    usual = plan.load().aws
-    nowhere = Network(usual.subnets, usual.security_groups)
+    nowhere = plan.load().aws.network
     assert (nowhere.model, nowhere.processing, nowhere.training) == ({}, None, None)
 
 

@@ -243,9 +243,8 @@ class _JsonSchema:
 
     def __init__(self, jsonschema: Any) -> None:
         self._jsonschema = jsonschema
-        self._known: dict[
-            int, tuple[Any, Any]
-        ] = {}  # by the id of a schema, which is kept so that the id stays its own
+        # By the id of a schema, which is kept so that the id stays its own.
+        self._known: dict[int, tuple[Any, Any]] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._jsonschema, name)
