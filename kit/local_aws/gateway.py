@@ -21,6 +21,8 @@ from kit.local_aws.wire import Call, Environ, Reply
 __all__ = ["Gateway", "make_user", "not_implemented"]
 
 AGAIN = 20  # times that a request which changes nothing is asked once more
+ONE_BY_ONE = re.compile(r"kinesis:Put|logs:CreateLog|glue:CreateDatabase$")
+"""Of two such requests at once moto loses one: both records get one number, the second group or database replaces the first."""
 VIRTUAL_HOST = re.compile(r"^(?P<bucket>.+)\.s3[.-]")
 
 
@@ -54,8 +56,8 @@ class Gateway:
         }
         forwarded.pop("HTTP_TRANSFER_ENCODING", None)
         names = _buckets(call) if call.service == "s3" else []
-        if call.service == "kinesis" and call.action.startswith("Put"):
-            names = ["kinesis"]  # moto gives two records that come at once the same number, and loses one
+        if ONE_BY_ONE.match(f"{call.service}:{call.action}"):
+            names = [call.service]
         try:
             with self._locked(names):
                 reply = self._ask(forwarded, body, AGAIN if READS.match(call.action) else 0)

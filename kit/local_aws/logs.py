@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -38,9 +37,6 @@ SAID = re.compile(
     r"(ERROR|Error|error|FATAL|fatal)\b[:\s]|.*: (command not found|No such file or directory|Permission denied)$"
 )
 
-# Of two groups that are made at once moto keeps the second, without the streams of the first.
-_making = threading.Lock()
-
 
 class LogStream:
     """One stream of a log group; the group and the stream are made with it."""
@@ -53,8 +49,7 @@ class LogStream:
             (self._logs.create_log_stream, {"logGroupName": group, "logStreamName": name}),
         ):
             try:
-                with _making:
-                    make(**names)
+                make(**names)
             except self._logs.exceptions.ResourceAlreadyExistsException:
                 continue
 

@@ -63,7 +63,6 @@ class _Buffer:
 
 _buffers: weakref.WeakKeyDictionary[App, _Buffer] = weakref.WeakKeyDictionary()
 _making = threading.Lock()
-_naming = threading.Lock()  # of two databases of one name that are made at once moto keeps the second
 
 
 def _buffer(app: App) -> _Buffer:
@@ -228,8 +227,7 @@ def make_table(ctx: Context, group: Record) -> None:
         "StorageDescriptor": storage("parquet", location, columns_of(group)),
     }
     try:
-        with _naming:
-            glue.create_database(DatabaseInput={"Name": database})
+        glue.create_database(DatabaseInput={"Name": database})
     except glue.exceptions.AlreadyExistsException:
         log.debug("%s is there already", database)
     try:

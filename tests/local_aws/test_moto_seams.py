@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
+import threading
 import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -254,6 +255,42 @@ def test_what_another_request_changed_while_it_was_read_is_read_again(
     assert ask("logs", X_Amz_Target="Logs_20140328.CreateLogGroup", **target)[0] == 200
     assert ask("logs", X_Amz_Target="Logs_20140328.DescribeLogStreams", **target)[0] == 200
     assert asked == ["CreateLogGroup"] * 2 + ["DescribeLogStreams"] * 2
+
+
+@pytest.mark.parametrize(
+    ("service", "target", "body", "together"),
+    [
+        ("logs", "Logs_20140328.CreateLogGroup", b'{"logGroupName": "one-by-one"}', 1),
+        ("glue", "AWSGlue.CreateDatabase", b'{"DatabaseInput": {"Name": "one_by_one"}}', 1),
+        ("logs", "Logs_20140328.DescribeLogGroups", b"{}", 2),
+    ],
+)
+def test_of_two_requests_at_once_moto_would_lose_one(
+    ask: Callable[..., tuple[int, bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+    service: str,
+    target: str,
+    body: bytes,
+    together: int,
+) -> None:
+    once, meeting, met = Gateway._once, threading.Barrier(2), list[int]()
+
+    def slow(self: Gateway, environ: Environ) -> Any:
+        try:
+            meeting.wait(timeout=1 if together == 1 else 60)
+            met.append(2)
+        except threading.BrokenBarrierError:
+            met.append(1)
+        return once(self, environ)
+
+    monkeypatch.setattr(Gateway, "_once", slow)
+    given = {"Content_Type": "application/x-amz-json-1.1", "X_Amz_Target": target, "body": body}
+    threads = [threading.Thread(target=lambda: ask(service, **given)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert met == [together] * 2
 
 
 def test_motos_own_api_is_not_reachable(ask: Callable[..., tuple[int, bytes]]) -> None:
